@@ -1,0 +1,66 @@
+# Homeostat. `make help` lists what there is.
+SHELL := /bin/bash
+GO ?= go
+BIN := bin/homeostat
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LISTEN ?= 127.0.0.1:8080
+DATA ?= ./.data
+CONFIG ?=
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 20
+
+.PHONY: run
+run: build ## build, and run the loop over this machine: LISTEN=127.0.0.1:9000 DATA=dir CONFIG=file
+	$(BIN) run --listen $(LISTEN) --data $(DATA) $(if $(CONFIG),--config $(CONFIG))
+
+.PHONY: build
+build: ## build bin/homeostat
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/homeostat
+
+.PHONY: release
+release: ## build dist/ twice from one commit and hold the two binaries equal, byte by byte
+	./deploy/release.sh $(VERSION)
+
+.PHONY: test
+test: tools-test ## everything that CI runs, with the race detector
+	$(GO) test -race -timeout 15m ./...
+
+.PHONY: tools-test
+tools-test: # what the tests need besides Go: a Chromium for the console
+	@./deploy/need-chromium.sh
+
+.PHONY: lint
+lint: ## gofumpt, go vet, staticcheck, go fix, and the import rules
+	@out=$$($(GO) tool gofumpt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofumpt'd:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	@out=$$($(GO) fix -diff ./... 2>&1); if [ -n "$$out" ]; then echo "$$out"; echo "go fix has work"; exit 1; fi
+	$(GO) test -run 'TestImports|TestForbidden' .
+
+.PHONY: bench
+bench: bench-pipeline bench-events bench-rcf ## the benchmarks behind the README's figures
+
+.PHONY: bench-pipeline
+bench-pipeline: ## remote write into stream and history on one core, the lag to the event, and memory
+	$(GO) test -run '^$$' -bench 'Pipeline' -benchmem -cpu 1 ./cmd/homeostat
+
+.PHONY: bench-events
+bench-events: ## event patterns, events a second on one core
+	$(GO) test -run '^$$' -bench 'Match|Load' -benchmem -cpu 1 ./eventpattern
+
+.PHONY: bench-rcf
+bench-rcf: ## random cut forest, points a second for score and update, one goroutine
+	$(GO) test -run '^$$' -bench 'ScoreUpdate' -benchmem -cpu 1 ./rcf
+
+.PHONY: soak
+soak: build ## slow: 100 kills under load, 10 million pattern comparisons, an hour's loop, fuzzing
+	HOMEOSTAT_SOAK=1 $(GO) test -timeout 4h -run 'Soak|Kill|Crash' -v ./eventpattern ./internal/... ./automation ./cmd/homeostat
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist
