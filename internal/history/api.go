@@ -140,7 +140,7 @@ func (a adminless) BlockMetas() ([]tsdb.BlockMeta, error) { return a.db.BlockMet
 // ask; nil panics.
 type nothing struct{}
 
-func (nothing) ScrapePools() []string                      { return []string{} }
+func (nothing) ScrapePools() []string                       { return []string{} }
 func (nothing) TargetsActive() map[string][]*scrape.Target  { return map[string][]*scrape.Target{} }
 func (nothing) TargetsDropped() map[string][]*scrape.Target { return map[string][]*scrape.Target{} }
 func (nothing) TargetsDroppedCounts() map[string]int        { return map[string]int{} }

@@ -34,7 +34,7 @@ type entities struct {
 type entity struct {
 	id       signal.EntityID
 	labels   map[string]string
-	series   int               // that the writer knows: with samples in the last hours
+	series   int    // that the writer knows: with samples in the last hours
 	lastSeen int64  // Unix ms, of the data
 	batch    string // id of the last batch with samples of it
 }

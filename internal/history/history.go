@@ -15,8 +15,8 @@
 package history
 
 import (
-	"context"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -79,9 +79,9 @@ type History struct {
 	metrics *metrics
 	gather  prometheus.Gatherer // of the registry that the TSDB's metrics are in
 	rate    meter
-	state   atomic.Pointer[string] // why consumption pauses, nil while it doesn't
+	state   atomic.Pointer[string]        // why consumption pauses, nil while it doesn't
 	rules   atomic.Pointer[rules.Manager] // of the Rules that run
-	caught  atomic.Int64 // when consumption was last up with the stream, Unix ms
+	caught  atomic.Int64                  // when consumption was last up with the stream, Unix ms
 	behind  atomic.Bool
 	running atomic.Bool
 	looked  atomic.Int64 // when the disk was last looked at, Unix ms
