@@ -94,8 +94,15 @@ func (m *Meter) SetAside(reason string, samples int) {
 // Failed counts a reading, a request or an append that failed. Kind comes from a small closed set.
 func (m *Meter) Failed(kind string) { m.failures.WithLabelValues(kind).Inc() }
 
-// Stuck says in a few words why nothing is taken at present; [Meter.Took] takes it back.
-func (m *Meter) Stuck(why string) { m.state.Store(&why) }
+// Ignored counts what was left out on purpose, such as exemplars.
+func (m *Meter) Ignored(reason string, items int) {
+	if items > 0 {
+		m.aside.WithLabelValues(reason).Add(float64(items))
+	}
+}
+
+// Stuck says in a few words why nothing is taken at present; [Meter.Took] takes it back. It reports whether that is news.
+func (m *Meter) Stuck(why string) bool { return m.state.Swap(&why) == nil }
 
 // Stage says how the source is doing. A source that nobody has sent anything to is well.
 func (m *Meter) Stage() signal.Stage {
