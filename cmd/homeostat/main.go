@@ -1,4 +1,119 @@
-// Command homeostat keeps an environment inside its normal range.
+// Command homeostat keeps an environment inside its normal range: it watches metrics, learns what normal is, says what is
+// wrong and why, and, within limits that its operator sets, puts it right and proves that it did.
+//
+// This package is the only one that knows the whole loop; run.go wires it in the order in which data goes.
 package main
 
-func main() {}
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build.
+var version = "dev"
+
+func main() { os.Exit(realMain()) }
+
+// realMain runs the command line and returns its exit status: 0 done, 1 something wrong was found, 2 wrong usage or
+// configuration.
+func realMain() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := rootCommand().ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	ee, coded := errors.AsType[*exitError](err)
+	if !coded || ee.Err != nil {
+		fmt.Fprintln(os.Stderr, "homeostat:", err)
+	}
+	if coded {
+		return ee.Code
+	}
+	return 1
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "homeostat",
+		Short: "Keeps an environment inside its normal range",
+		Long: `Homeostat watches metrics and audit logs, learns what normal is, says what is wrong and why, and, within
+limits that its operator sets, puts it right and proves that it did.
+
+Start with "homeostat run" and open http://127.0.0.1:8080. Nothing is changed until a route's mode and the
+configuration's mode both say so; the default is observe.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       version,
+
+		SuggestionsMinimumDistance: 2,
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &exitError{2, fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
+	})
+	group(root,
+		versionCommand(),
+	)
+	usageErrors(root)
+	return root
+}
+
+// group makes cmd a command that only holds others: alone it prints its help, and a name that it doesn't hold is wrong usage.
+func group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(subs...)
+	cmd.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		near := ""
+		if s := c.SuggestionsFor(args[0]); len(s) > 0 {
+			near = "; did you mean " + s[0] + "?"
+		}
+		return fmt.Errorf("unknown command %q%s", args[0], near)
+	}
+	cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	return cmd
+}
+
+// usageErrors makes wrong arguments exit with status 2, as wrong flags do.
+func usageErrors(cmd *cobra.Command) {
+	if args := cmd.Args; args != nil {
+		cmd.Args = func(c *cobra.Command, a []string) error {
+			if err := args(c, a); err != nil {
+				return &exitError{2, fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
+			}
+			return nil
+		}
+	}
+	for _, c := range cmd.Commands() {
+		usageErrors(c)
+	}
+}
+
+func versionCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), map[string]string{
+					"version": version, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH,
+				})
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), version)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	return cmd
+}
