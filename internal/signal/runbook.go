@@ -1,0 +1,52 @@
+package signal
+
+import "time"
+
+// Runbook is an SSM document, as lists show it.
+type Runbook struct {
+	Name        string             `json:"name"`
+	Version     string             `json:"version"` // the hash of the document's text
+	Kind        string             `json:"kind"`    // automation, command
+	Origin      string             `json:"origin"`  // "built-in", or the file's path
+	Description string             `json:"description,omitempty"`
+	Parameters  []RunbookParameter `json:"parameters,omitempty"`
+	Steps       []RunbookStep      `json:"steps,omitempty"`
+	Routes      []string           `json:"routes,omitempty"` // that start it
+	Text        string             `json:"text,omitempty"`   // the document; left out of lists
+}
+
+// RunbookParameter is what a runbook asks for.
+type RunbookParameter struct {
+	Name        string `json:"name"`
+	Type        string `json:"type"`
+	Description string `json:"description,omitempty"`
+	Default     any    `json:"default,omitempty"`
+	Required    bool   `json:"required"`
+}
+
+// RunbookStep is one step of a runbook as written.
+type RunbookStep struct {
+	Name   string `json:"name"`
+	Action string `json:"action"`
+	Effect string `json:"effect"` // reading, changing
+}
+
+// Start is a person's wish to run a runbook.
+type Start struct {
+	Runbook    string         `json:"runbook"`
+	Entity     EntityID       `json:"entity,omitempty"`
+	Mode       Mode           `json:"mode,omitempty"` // Observe when ""
+	Parameters map[string]any `json:"parameters,omitempty"`
+	Reason     string         `json:"reason,omitempty"`
+	By         string         `json:"by"`
+}
+
+// Learning says how far a detector is with one entity.
+type Learning struct {
+	Detector   string    `json:"detector"`
+	Kind       string    `json:"kind"`
+	Entity     EntityID  `json:"entity"`
+	Confidence float64   `json:"confidence"` // 0 to 1, how much of what it wants it has seen
+	Since      time.Time `json:"since,omitzero"`
+	Note       string    `json:"note,omitempty"` // "learning", "watching", or what it waits for
+}
