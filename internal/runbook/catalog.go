@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"homeostat/automation"
+	"homeostat/internal/signal"
 )
 
 // Catalog is the documents that executions begin with: the built-in ones and the operator's. It does not change.
@@ -23,18 +25,6 @@ type document struct {
 	text    string
 	file    string
 	builtin bool
-}
-
-// Runbook is an Automation document as lists show it.
-type Runbook struct {
-	Name        string                 `json:"name"`
-	Description string                 `json:"description"`
-	Version     string                 `json:"version"` // hex SHA-256 of the text
-	Builtin     bool                   `json:"builtin"`
-	File        string                 `json:"file"`
-	Parameters  []automation.Parameter `json:"parameters"`
-	Warnings    []string               `json:"warnings"`
-	Text        string                 `json:"text,omitempty"` // of one runbook, not in lists
 }
 
 // LoadCatalog parses the documents of builtin and of the folders dirs (*.yaml, *.yml, *.json). The error joins every mistake
@@ -132,36 +122,43 @@ func (c *Catalog) uses(d *automation.Document) map[string]string {
 	return out
 }
 
-// Runbooks lists the Automation documents by name.
-func (c *Catalog) Runbooks() []Runbook {
-	out := []Runbook{}
-	for _, d := range c.docs {
-		if d.Type == automation.TypeAutomation {
-			out = append(out, d.runbook())
-		}
+// list returns all documents by name, without their texts.
+func (c *Catalog) list(hands automation.Hands) []signal.Runbook {
+	out := []signal.Runbook{}
+	for _, name := range slices.Sorted(maps.Keys(c.docs)) {
+		b := c.docs[name].shown(hands)
+		b.Text = ""
+		out = append(out, b)
 	}
-	slices.SortFunc(out, func(a, b Runbook) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
-// Runbook returns one document, Automation or Command, with its text.
-func (c *Catalog) Runbook(name string) (Runbook, bool) {
-	d, ok := c.docs[name]
-	if !ok {
-		return Runbook{}, false
+func (d document) shown(hands automation.Hands) signal.Runbook {
+	b := signal.Runbook{
+		Name: d.Name, Version: d.Version, Kind: strings.ToLower(d.Type), Origin: d.file, Description: d.Description, Text: d.text,
 	}
-	b := d.runbook()
-	b.Text = d.text
-	return b, true
-}
-
-func (d document) runbook() Runbook {
-	b := Runbook{
-		Name: d.Name, Description: d.Description, Version: d.Version, Builtin: d.builtin, File: d.file,
-		Parameters: d.Parameters, Warnings: []string{},
+	if d.builtin {
+		b.Origin = "built-in"
+	}
+	for _, p := range d.Parameters {
+		b.Parameters = append(b.Parameters, signal.RunbookParameter{
+			Name: p.Name, Type: p.Type, Description: p.Description, Default: p.Default, Required: p.Default == nil,
+		})
+	}
+	for _, s := range d.Steps {
+		b.Steps = append(b.Steps, signal.RunbookStep{Name: s.Name, Action: s.Action, Effect: effectOf(hands, s)})
 	}
 	for _, w := range d.Warnings() {
 		b.Warnings = append(b.Warnings, w.Error())
 	}
 	return b
+}
+
+// effectOf says what a step does as far as its document alone tells.
+func effectOf(hands automation.Hands, s automation.Step) string {
+	switch s.Action {
+	case "aws:branch", "aws:sleep", "aws:approve", "aws:pause", "aws:updateVariable", "aws:loop":
+		return automation.Reading.String()
+	}
+	return hands.Effect(automation.Call{Step: s.Name, Action: s.Action, Inputs: s.Inputs}).String()
 }

@@ -20,7 +20,6 @@ package runbook
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -102,15 +101,6 @@ type Needs struct {
 	Chain      Chain
 	Conditions Conditions
 }
-
-// Sentinels for callers that ask.
-var (
-	ErrNotFound   = errors.New("no such execution")
-	ErrNotWaiting = errors.New("the execution waits for nobody")
-	ErrEnded      = errors.New("the execution has ended")
-	ErrMode       = errors.New("the configuration's mode is lower")
-	ErrNotAllowed = errors.New("not among the approvers")
-)
 
 // Runbooks carries executions. Safe for concurrent use.
 type Runbooks struct {

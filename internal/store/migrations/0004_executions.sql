@@ -31,6 +31,7 @@ CREATE TABLE executions (
     approval   TEXT NOT NULL, -- JSON: what people are asked; empty when nothing
     verify     TEXT NOT NULL,
     cancel     TEXT NOT NULL, -- who asked to cancel, and why; empty when nobody did
+    repeats    BIGINT NOT NULL, -- 1 when its route lets the runbook act twice for an incident
     acting     BIGINT NOT NULL, -- 1 from its first changing step to its end
     acted      BIGINT NOT NULL, -- when a changing step was let through last, Unix ms; 0 never
     began      BIGINT NOT NULL, -- Unix ms
