@@ -67,6 +67,9 @@ func FindRunaways(ctx context.Context, p Policy) (Runaways, error) {
 		if u.Least < p.MinCores || u.CPUSeconds < p.MinCPUSeconds {
 			continue
 		}
+		if p.Within != 0 && !wall.within(u.Process) {
+			continue // not asked about
+		}
 		if why := wall.spares(u.Process); why != "" {
 			r.Spared = append(r.Spared, Spare{PID: u.PID, Name: u.Name, Cores: u.Cores, Why: why})
 			continue
