@@ -111,12 +111,14 @@ type Query struct {
 
 // AuditEntry is one line of the audit log: who or what did what to what, and why.
 type AuditEntry struct {
+	Seq     int64           `json:"seq,omitempty"` // from 1, without gaps; made by the log
 	Time    time.Time       `json:"time"`
 	Actor   string          `json:"actor"` // "ana", "local", "route high-cpu", "homeostat"
 	Verb    string          `json:"verb"`  // "publish", "approve", "step.intent", "step.outcome", "pause" ...
 	Subject string          `json:"subject"`
 	Reason  string          `json:"reason,omitempty"`
 	Detail  json.RawMessage `json:"detail,omitempty"`
+	Hash    string          `json:"hash,omitempty"` // over the entry and the hash before it; made by the log
 }
 
 // Link is one thing in the causal chain that `homeostat why` walks: what it is in a sentence, and what caused it.
