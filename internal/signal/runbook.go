@@ -11,7 +11,8 @@ type Runbook struct {
 	Description string             `json:"description,omitempty"`
 	Parameters  []RunbookParameter `json:"parameters,omitempty"`
 	Steps       []RunbookStep      `json:"steps,omitempty"`
-	Routes      []string           `json:"routes,omitempty"` // that start it
+	Routes      []string           `json:"routes,omitempty"`   // that start it
+	Warnings    []string           `json:"warnings,omitempty"` // what has no effect, or is risky; each with its place
 	Text        string             `json:"text,omitempty"`   // the document; left out of lists
 }
 

@@ -1,0 +1,132 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"homeostat/automation"
+)
+
+// stopGrace is how long a script has after TERM to end by itself, when its time is up or its execution was cancelled.
+const stopGrace = 3 * time.Second
+
+// run writes the script into a folder of its own and runs it to its end. The response is there whenever the script began.
+func (h *Hands) run(ctx context.Context, c automation.Call, script string) (map[string]any, error) {
+	dir, err := os.MkdirTemp(h.cfg.Dir, "homeostat-step-*") // for this user only
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "_script.sh")
+	if err := os.WriteFile(file, []byte(script), 0o700); err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, "/bin/sh", file)
+	if strings.HasPrefix(script, "#!") {
+		cmd = exec.CommandContext(ctx, file)
+	}
+	cmd.Dir = dir
+	if wd, ok := c.Inputs["workingDirectory"].(string); ok && wd != "" {
+		cmd.Dir = wd
+	}
+	cmd.Env = h.environment(c, dir)
+	out, errs := &bounded{max: h.cfg.MaxOutput}, &bounded{max: h.cfg.MaxOutput}
+	cmd.Stdout, cmd.Stderr = out, errs
+	ownGroup(cmd)
+	cmd.WaitDelay = stopGrace
+	err = cmd.Run()
+	if cmd.Process == nil {
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
+	}
+	if ctx.Err() != nil {
+		killGroup(cmd.Process.Pid) // what the script has left behind
+	} else if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // it ended well; something it started keeps its output open, which is the script's business
+	}
+	code := cmd.ProcessState.ExitCode() // -1 when a signal ended it
+	response := map[string]any{"Output": out.String(), "StandardError": errs.String(), "ResponseCode": int64(code), "Status": "Success"}
+	switch {
+	case ctx.Err() != nil:
+		response["Status"] = "TimedOut"
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			response["Status"] = "Cancelled"
+		}
+		return response, fmt.Errorf("the script was stopped: %w", context.Cause(ctx))
+	case err != nil:
+		response["Status"] = "Failed"
+		if _, ok := errors.AsType[*exec.ExitError](err); ok {
+			err = fmt.Errorf("the script ended with %v", cmd.ProcessState)
+		}
+		if last := lastLine(errs.String()); last != "" {
+			err = fmt.Errorf("%w: %s", err, last)
+		}
+		return response, err
+	}
+	return response, nil
+}
+
+// environment is all that a script gets to see of ours.
+func (h *Hands) environment(c automation.Call, dir string) []string {
+	env := []string{
+		"PATH=" + os.Getenv("PATH"),
+		"HOME=" + os.Getenv("HOME"),
+		"LANG=C.UTF-8",
+		"TMPDIR=" + dir,
+		"HOMEOSTAT_BIN=" + h.cfg.Bin,
+		"HOMEOSTAT_PROTECT=" + strings.Join(h.cfg.Protect, "\n"),
+		"HOMEOSTAT_EXECUTION=" + c.Execution,
+		"HOMEOSTAT_STEP=" + c.Step,
+		"HOMEOSTAT_TOKEN=" + c.Token, // the same at each attempt, for scripts that want to notice a second time
+	}
+	for name, value := range c.Environment {
+		if strings.HasPrefix(name, "SSM_") && !strings.ContainsAny(name+value, "\x00") {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// bounded keeps the first max bytes and counts the rest.
+type bounded struct {
+	max  int
+	text []byte
+	cut  int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	n := min(len(p), b.max-len(b.text))
+	b.text = append(b.text, p[:n]...)
+	b.cut += len(p) - n
+	return len(p), nil
+}
+
+func (b *bounded) String() string {
+	s := strings.ToValidUTF8(string(b.text), "\uFFFD")
+	if b.cut > 0 {
+		s += fmt.Sprintf("\n--- %d bytes more ---", b.cut)
+	}
+	return s
+}
+
+// lastLine returns the last line of a text that isn't empty, at most 300 bytes of it.
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	s = s[strings.LastIndexByte(s, '\n')+1:]
+	return strings.ToValidUTF8(s[:min(len(s), 300)], "")
+}
+
+// killGroup ends whatever is left of a process group. An error means that nothing is.
+func killGroup(pgid int) { _ = syscall.Kill(-pgid, syscall.SIGKILL) }
+
+// ownGroup gives the command a process group of its own, which hears TERM as one when the context ends.
+func ownGroup(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+}

@@ -1,0 +1,164 @@
+package runbook
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"homeostat/automation"
+	"homeostat/internal/signal"
+)
+
+// Catalog is the documents that executions begin with: the built-in ones and the operator's. It does not change.
+type Catalog struct {
+	docs map[string]document
+}
+
+type document struct {
+	*automation.Document
+	text    string
+	file    string
+	builtin bool
+}
+
+// LoadCatalog parses the documents of builtin and of the folders dirs (*.yaml, *.yml, *.json). The error joins every mistake
+// of every document with its place; a name that two documents have is one.
+func LoadCatalog(builtin fs.FS, dirs []string) (*Catalog, error) {
+	c := &Catalog{docs: map[string]document{}}
+	var errs []error
+	if builtin != nil {
+		errs = append(errs, c.load(builtin, "builtin", true))
+	}
+	for _, dir := range dirs {
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("runbooks: %w", err))
+			continue
+		}
+		errs = append(errs, c.load(root.FS(), dir, false), root.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Catalog) load(files fs.FS, dir string, builtin bool) error {
+	entries, err := fs.ReadDir(files, ".")
+	if err != nil {
+		return fmt.Errorf("runbooks: %s: %w", dir, err)
+	}
+	var errs []error
+	for _, e := range entries {
+		if !slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(e.Name())) || e.IsDir() {
+			continue
+		}
+		text, err := fs.ReadFile(files, e.Name())
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		file := filepath.Join(dir, e.Name())
+		doc, err := automation.Parse(file, text)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if other, ok := c.docs[doc.Name]; ok {
+			errs = append(errs, fmt.Errorf("%s: a document called %s is there already: %s", file, doc.Name, other.file))
+			continue
+		}
+		c.docs[doc.Name] = document{Document: doc, text: string(text), file: file, builtin: builtin}
+	}
+	return errors.Join(errs...)
+}
+
+// Document implements automation.Documents over the texts of today.
+func (c *Catalog) Document(name, version string) (*automation.Document, error) {
+	d, ok := c.docs[name]
+	if !ok || version != "" && version != d.Version {
+		return nil, fmt.Errorf("%s: %w", name, automation.ErrNoDocument)
+	}
+	return d.Document, nil
+}
+
+// uses returns name and version of each document that d may use, itself included: what it names, and what those name. Where
+// a name is only known when it runs, that is the whole catalog.
+func (c *Catalog) uses(d *automation.Document) map[string]string {
+	out := map[string]string{}
+	var visit func(d *automation.Document)
+	var steps func(ss []automation.Step)
+	visit = func(d *automation.Document) {
+		if _, seen := out[d.Name]; seen {
+			return
+		}
+		out[d.Name] = d.Version
+		steps(d.Steps)
+	}
+	steps = func(ss []automation.Step) {
+		for _, s := range ss {
+			steps(s.Steps)
+			name, ok := s.Inputs["DocumentName"].(string)
+			switch {
+			case !ok:
+			case strings.Contains(name, "{{"):
+				for _, other := range c.docs {
+					out[other.Name] = other.Version
+				}
+			default:
+				if other, ok := c.docs[name]; ok {
+					visit(other.Document)
+				}
+			}
+		}
+	}
+	visit(d)
+	return out
+}
+
+// list returns all documents by name, without their texts.
+func (c *Catalog) list(hands automation.Hands) []signal.Runbook {
+	out := []signal.Runbook{}
+	for _, name := range slices.Sorted(maps.Keys(c.docs)) {
+		b := c.docs[name].shown(hands)
+		b.Text = ""
+		out = append(out, b)
+	}
+	return out
+}
+
+func (d document) shown(hands automation.Hands) signal.Runbook {
+	b := signal.Runbook{
+		Name: d.Name, Version: d.Version, Kind: strings.ToLower(d.Type), Origin: d.file, Description: d.Description, Text: d.text,
+	}
+	if d.builtin {
+		b.Origin = "built-in"
+	}
+	for _, p := range d.Parameters {
+		b.Parameters = append(b.Parameters, signal.RunbookParameter{
+			Name: p.Name, Type: p.Type, Description: p.Description, Default: p.Default, Required: p.Default == nil,
+		})
+	}
+	for _, s := range d.Steps {
+		b.Steps = append(b.Steps, signal.RunbookStep{Name: s.Name, Action: s.Action, Effect: effectOf(hands, s)})
+	}
+	for _, w := range d.Warnings() {
+		b.Warnings = append(b.Warnings, w.Error())
+	}
+	return b
+}
+
+// effectOf says what a step does as far as its document alone tells.
+func effectOf(hands automation.Hands, s automation.Step) string {
+	switch s.Action {
+	case "aws:branch", "aws:sleep", "aws:approve", "aws:pause", "aws:updateVariable", "aws:loop":
+		return automation.Reading.String()
+	}
+	return hands.Effect(automation.Call{Step: s.Name, Action: s.Action, Inputs: s.Inputs}).String()
+}

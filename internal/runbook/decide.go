@@ -1,0 +1,187 @@
+package runbook
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"homeostat/automation"
+	"homeostat/internal/signal"
+)
+
+// Approve lets a waiting execution go on. One that waits for nobody is [signal.ErrConflict]; so is somebody who isn't among
+// the approvers that it names.
+func (r *Runbooks) Approve(ctx context.Context, id, by, note string) error {
+	return r.answer(ctx, id, by, note, func(kind string) string {
+		switch kind {
+		case automation.AskResume:
+			return automation.Resume
+		case automation.AskOutcome:
+			return automation.Continue
+		}
+		return automation.Approve
+	})
+}
+
+// Reject ends a waiting execution without doing what it asks for.
+func (r *Runbooks) Reject(ctx context.Context, id, by, note string) error {
+	return r.answer(ctx, id, by, note, func(string) string { return automation.Reject })
+}
+
+// Retry has a changing step done again of which it can't be known what came.
+func (r *Runbooks) Retry(ctx context.Context, id, by, note string) error {
+	return r.answer(ctx, id, by, note, func(string) string { return automation.Retry })
+}
+
+// answer writes a person's answer down and has the execution carried on.
+func (r *Runbooks) answer(ctx context.Context, id, by, note string, verbFor func(kind string) string) error {
+	return r.inTx(ctx, func(tx *sql.Tx) error {
+		x, err := load(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if x.ended() {
+			return fmt.Errorf("execution %s has ended as %s: %w", id, x.State, signal.ErrConflict)
+		}
+		if x.Approval == nil {
+			return fmt.Errorf("execution %s waits for nobody: %w", id, signal.ErrConflict)
+		}
+		if as := x.Approval.Approvers; len(as) > 0 && !slices.Contains(as, by) {
+			return fmt.Errorf("execution %s: %s is not among its approvers: %w", id, by, signal.ErrConflict)
+		}
+		entries, err := entriesOf(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(entries, func(e automation.Entry) bool { return e.Path == x.Approval.Step })
+		if i < 0 || entries[i].Approval == nil || !entries[i].Open() {
+			return fmt.Errorf("execution %s no longer waits: %w", id, signal.ErrConflict)
+		}
+		e := entries[i]
+		if !e.Approval.Expires.IsZero() && !time.Now().Before(e.Approval.Expires) {
+			return fmt.Errorf("execution %s: the question has expired: %w", id, signal.ErrConflict)
+		}
+		verb := verbFor(e.Approval.Kind)
+		if slices.ContainsFunc(e.Answers, func(a automation.Answer) bool { return a.Who == by && a.Verb == verb }) {
+			return nil // said already
+		}
+		now := time.Now().UTC()
+		if _, err := tx.ExecContext(ctx, `INSERT INTO answers (execution, path, ordinal, who, verb, comment, at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			id, e.Path, len(e.Answers), by, verb, note, ms(now)); err != nil {
+			return err
+		}
+		if err := r.auditBy(ctx, tx, by, auditVerb(verb), id, note, map[string]any{"step": e.Path, "question": e.Approval.Message}); err != nil {
+			return err
+		}
+		return r.schedule(ctx, tx, id, time.Time{})
+	})
+}
+
+// auditVerb spells an answer as the audit log has it.
+func auditVerb(verb string) string {
+	switch verb {
+	case automation.Approve:
+		return "approve"
+	case automation.Reject:
+		return "reject"
+	case automation.Resume:
+		return "resume.execution"
+	case automation.Retry:
+		return "retry"
+	}
+	return "continue"
+}
+
+// Cancel ends an execution: the step that it is at is stopped, and the document's cancel path runs.
+func (r *Runbooks) Cancel(ctx context.Context, id, by, note string) error {
+	err := r.inTx(ctx, func(tx *sql.Tx) error {
+		x, err := load(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if x.ended() {
+			return fmt.Errorf("execution %s has ended as %s: %w", id, x.State, signal.ErrConflict)
+		}
+		if x.cancel != "" {
+			return nil
+		}
+		why := by
+		if note != "" {
+			why += ": " + note
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE executions SET cancel = $2 WHERE id = $1`, id, why); err != nil {
+			return err
+		}
+		if err := r.auditBy(ctx, tx, by, "cancel", id, note, nil); err != nil {
+			return err
+		}
+		return r.schedule(ctx, tx, id, time.Time{})
+	})
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if stop, ok := r.active[id]; ok {
+		stop(automation.ErrCancel)
+	}
+	return nil
+}
+
+// killSwitch is the name of the kill switch in the table switches.
+const killSwitch = "pause"
+
+// Pause turns the kill switch on: no changing step begins until [Runbooks.Resume].
+func (r *Runbooks) Pause(ctx context.Context, by, reason string) error {
+	return r.setSwitch(ctx, true, "pause", by, reason)
+}
+
+// Resume turns the kill switch off. What was refused meanwhile stays refused.
+func (r *Runbooks) Resume(ctx context.Context, by, reason string) error {
+	return r.setSwitch(ctx, false, "resume", by, reason)
+}
+
+func (r *Runbooks) setSwitch(ctx context.Context, on bool, verb, by, reason string) error {
+	return r.inTx(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO switches (name, is_on, who, reason, at) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (name) DO UPDATE SET is_on = excluded.is_on, who = excluded.who, reason = excluded.reason, at = excluded.at`,
+			killSwitch, flag(on), by, reason, time.Now().UnixMilli()); err != nil {
+			return err
+		}
+		return r.auditBy(ctx, tx, by, verb, killSwitch, reason, nil)
+	})
+}
+
+// Paused returns the kill switch.
+func (r *Runbooks) Paused(ctx context.Context) (signal.Switch, error) {
+	return paused(ctx, r.need.Read)
+}
+
+func paused(ctx context.Context, q querier) (signal.Switch, error) {
+	var s signal.Switch
+	var on int
+	var at int64
+	err := q.QueryRowContext(ctx, `SELECT is_on, who, reason, at FROM switches WHERE name = $1`, killSwitch).Scan(&on, &s.By, &s.Reason, &at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return signal.Switch{}, nil
+	}
+	s.Paused, s.Since = on != 0, fromMS(at)
+	return s, err
+}
+
+// Runbooks lists the documents that executions begin with, by name, without their texts.
+func (r *Runbooks) Runbooks(context.Context) ([]signal.Runbook, error) {
+	return r.need.Catalog.list(r.need.Hands), nil
+}
+
+// Runbook returns one document with its text. An unknown name is [signal.ErrNotFound].
+func (r *Runbooks) Runbook(_ context.Context, name string) (signal.Runbook, error) {
+	d, ok := r.need.Catalog.docs[name]
+	if !ok {
+		return signal.Runbook{}, fmt.Errorf("runbook %s: %w", name, signal.ErrNotFound)
+	}
+	return d.shown(r.need.Hands), nil
+}

@@ -1,0 +1,165 @@
+package runbook
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+
+	"homeostat/automation"
+	"homeostat/internal/signal"
+)
+
+// gate stands before each changing step of one execution: guards, and in mode approve a person. Used by one goroutine.
+type gate struct {
+	r       *Runbooks
+	x       *execution
+	j       *journal
+	refused string // in observe: the first refusal
+}
+
+// pass implements automation.Gate.
+func (g *gate) pass(ctx context.Context, c automation.Call) error {
+	if g.x.Mode == signal.Approve {
+		if err := g.approved(ctx, c); err != nil {
+			return err
+		}
+	}
+	return g.guards(ctx, true)
+}
+
+// guards asks the guards, and marks the execution as acting in the same transaction when they all agree and mark is set.
+func (g *gate) guards(ctx context.Context, mark bool) error {
+	var guard, reason string
+	v := Refuse
+	err := g.r.inTx(ctx, func(tx *sql.Tx) error {
+		a, err := facts(ctx, tx, g.x)
+		if err != nil {
+			return err
+		}
+		if v, guard, reason = ask(g.r.cfg.guards(), a); v != Allow || !mark {
+			return nil
+		}
+		return markActing(ctx, tx, g.x.ID, time.Now())
+	})
+	if err != nil {
+		return fmt.Errorf("ask the guards: %w", err) // the step is asked for again; nothing was done
+	}
+	if v != Allow {
+		g.r.metric.refusals.WithLabelValues(guard).Inc()
+		return fmt.Errorf("%w: %s", automation.ErrRefused, reason)
+	}
+	return nil
+}
+
+// approved asks a person before the first changing step, once for the execution.
+func (g *gate) approved(ctx context.Context, c automation.Call) error {
+	e, asked := g.j.entries[approvalPath]
+	if asked && !e.Open() {
+		if e.State == automation.Success {
+			return nil
+		}
+		return fmt.Errorf("%w: %s", automation.ErrRefused, e.Error)
+	}
+	if !asked {
+		return g.ask(ctx, c)
+	}
+	e.Ended = time.Now().UTC()
+	switch i := slices.IndexFunc(e.Answers, func(a automation.Answer) bool { return a.Verb == automation.Reject }); {
+	case i >= 0:
+		e.State, e.Error = automation.Failed, e.Answers[i].Who+" rejected it"
+		if c := e.Answers[i].Comment; c != "" {
+			e.Error += ": " + c
+		}
+	case len(e.Answers) > 0:
+		e.State = automation.Success
+		e.Note = "approved by " + e.Answers[0].Who
+		if c := e.Answers[0].Comment; c != "" {
+			e.Note += ": " + c
+		}
+	case !time.Now().Before(e.Until):
+		e.State, e.Error = automation.TimedOut, fmt.Sprintf("nobody approved it within %v", g.r.cfg.ApprovalExpiry)
+	default:
+		return errAsked // woken too early
+	}
+	if e.State == automation.Success {
+		g.x.State, g.x.Approval, g.x.Reason = signal.InProgress, nil, ""
+	}
+	err := g.j.put(ctx, e, func(tx *sql.Tx) error {
+		if err := g.j.tell(ctx, tx, e); err != nil {
+			return err
+		}
+		return update(ctx, tx, g.x)
+	})
+	if err != nil {
+		return err
+	}
+	if e.State != automation.Success {
+		return fmt.Errorf("%w: %s", automation.ErrRefused, e.Error)
+	}
+	return nil
+}
+
+// ask puts the question: what would be done, until when it waits. Guards that refuse now spare the person.
+func (g *gate) ask(ctx context.Context, c automation.Call) error {
+	if err := g.guards(ctx, false); err != nil {
+		return err
+	}
+	would, err := g.r.need.Hands.Would(ctx, c)
+	if err != nil {
+		would = fmt.Sprintf("do step %s (%s), of which nothing more can be said: %v", c.Step, c.Action, err)
+	}
+	now := time.Now().UTC()
+	expires := now.Add(g.r.cfg.ApprovalExpiry).Truncate(time.Millisecond)
+	message := fmt.Sprintf("%s on %s would %s. May it?", g.x.Runbook, g.x.Entity, would)
+	g.x.State, g.x.Step, g.x.Reason = signal.Waiting, c.Step, "it waits for a person to approve"
+	g.x.Approval = &signal.Approval{Step: approvalPath, Message: message, Needed: 1, Expires: expires}
+	e := automation.Entry{
+		Path: approvalPath, Action: "homeostat:approve", Effect: automation.Reading, State: automation.Waiting, Attempt: 1,
+		Began: now, Until: expires, Note: message,
+		Approval: &automation.ApprovalRequest{
+			Step: approvalPath, Kind: automation.AskApproval, Message: message, Needed: 1, Expires: expires,
+		},
+	}
+	err = g.j.put(ctx, e, func(tx *sql.Tx) error {
+		if err := update(ctx, tx, g.x); err != nil {
+			return err
+		}
+		if err := g.r.publish(ctx, tx, signal.ExecutionWaitingForApproval, g.x.ID, now, g.x.Execution); err != nil {
+			return err
+		}
+		return g.r.schedule(ctx, tx, g.x.ID, expires)
+	})
+	if err != nil {
+		return err
+	}
+	return errAsked
+}
+
+// rehearsed are the hands with the guards' word added to what they would do: in observe, no gate stands before a step.
+type rehearsed struct {
+	automation.Hands
+	g *gate
+}
+
+// Would implements automation.Hands.
+func (h *rehearsed) Would(ctx context.Context, c automation.Call) (string, error) {
+	would, err := h.Hands.Would(ctx, c)
+	if err != nil || h.g.x.real() {
+		return would, err
+	}
+	if err := h.g.guards(ctx, true); err != nil {
+		if h.g.refused == "" {
+			h.g.refused = err.Error()
+		}
+		return would + " (but " + err.Error() + ")", nil
+	}
+	return would, nil
+}
+
+// Sends implements automation.Sender as the hands behind do.
+func (h *rehearsed) Sends(c automation.Call) bool {
+	s, ok := h.Hands.(automation.Sender)
+	return ok && s.Sends(c)
+}

@@ -1,0 +1,138 @@
+package runbook
+
+import (
+	"fmt"
+	"time"
+
+	"homeostat/internal/signal"
+)
+
+// Verdict is what a guard says. The zero Verdict is Refuse.
+type Verdict int
+
+const (
+	Refuse Verdict = iota
+	Allow
+)
+
+func (v Verdict) String() string {
+	if v == Allow {
+		return "allow"
+	}
+	return "refuse"
+}
+
+// Act is a changing step that is about to be done, and what guards need to know of the rest. Facts come from the database, in
+// one transaction with the mark that the execution acts, so that two can't both be the last that is allowed.
+type Act struct {
+	Execution string
+	Runbook   string
+	Entity    signal.EntityID
+	Incident  string
+	Mode      signal.Mode // observe looks at what would have been done too
+
+	Paused       bool      // the kill switch
+	PausedBy     string    // who, and why
+	LastActed    time.Time // when another execution of this runbook acted on this entity last; zero never
+	Acting       int       // other executions that have begun to act and have not ended
+	SameIncident string    // another execution of this runbook for this incident and entity that was not refused; "" none
+	Repeat       bool      // the route allows a second one for an incident
+}
+
+// Guard lets a changing step through or refuses it, with the reason. It looks at nothing but the act and the time, and answers
+// at once. What it can't evaluate it refuses.
+type Guard interface {
+	Name() string // one word for counters
+	Check(a Act) (Verdict, string)
+}
+
+// guards are asked in this order; the first that refuses decides. Freezes belong after the kill switch, blast radius after the
+// cooldown, conditions last.
+func (c Config) guards() []Guard {
+	return []Guard{
+		KillSwitch{},
+		Cooldown{Every: c.Cooldown},
+		Concurrent{Most: c.Concurrent},
+		OncePerIncident{},
+	}
+}
+
+// ask asks guards one after the other.
+func ask(gs []Guard, a Act) (v Verdict, guard, reason string) {
+	if len(gs) == 0 {
+		return Refuse, "none", "no guard is set up"
+	}
+	for _, g := range gs {
+		if v, reason := g.Check(a); v != Allow {
+			return Refuse, g.Name(), reason
+		}
+	}
+	return Allow, "", ""
+}
+
+// KillSwitch refuses while automatic actions are paused. To observe is no action.
+type KillSwitch struct{}
+
+// Name implements Guard.
+func (KillSwitch) Name() string { return "pause" }
+
+// Check implements Guard.
+func (KillSwitch) Check(a Act) (Verdict, string) {
+	if a.Paused && a.Mode != signal.Observe {
+		return Refuse, "automatic actions are paused by " + a.PausedBy
+	}
+	return Allow, ""
+}
+
+// Cooldown keeps two executions of one runbook from acting on one entity shortly after one another.
+type Cooldown struct {
+	Every time.Duration // 0 or less refuses always: a cooldown that isn't known holds
+}
+
+// Name implements Guard.
+func (Cooldown) Name() string { return "cooldown" }
+
+// Check implements Guard.
+func (c Cooldown) Check(a Act) (Verdict, string) {
+	if c.Every <= 0 {
+		return Refuse, "the cooldown is not known"
+	}
+	if a.LastActed.IsZero() {
+		return Allow, ""
+	}
+	if left := c.Every - time.Since(a.LastActed); left > 0 {
+		return Refuse, fmt.Sprintf("cooldown: %s acted on %s less than %v ago; %v are left",
+			a.Runbook, a.Entity, c.Every, (left + time.Second - 1).Truncate(time.Second))
+	}
+	return Allow, ""
+}
+
+// Concurrent bounds how many executions act at once.
+type Concurrent struct {
+	Most int // 0 or less refuses always
+}
+
+// Name implements Guard.
+func (Concurrent) Name() string { return "concurrent" }
+
+// Check implements Guard.
+func (c Concurrent) Check(a Act) (Verdict, string) {
+	if a.Acting >= c.Most {
+		return Refuse, fmt.Sprintf("%d executions are acting already, and %d may at once", a.Acting, c.Most)
+	}
+	return Allow, ""
+}
+
+// OncePerIncident lets one runbook act once for an incident and entity, unless its route says otherwise.
+type OncePerIncident struct{}
+
+// Name implements Guard.
+func (OncePerIncident) Name() string { return "once" }
+
+// Check implements Guard.
+func (OncePerIncident) Check(a Act) (Verdict, string) {
+	if a.SameIncident != "" && !a.Repeat {
+		return Refuse, fmt.Sprintf("%s ran for incident %s on %s already (%s)", a.Runbook, a.Incident, a.Entity, a.SameIncident)
+	}
+	return Allow, ""
+}

@@ -1,0 +1,179 @@
+package runbook
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"homeostat/automation"
+	"homeostat/internal/signal"
+)
+
+// recordTime is how long a step's end may take to be written once its context has ended: what was done goes on record.
+const recordTime = 10 * time.Second
+
+// journal implements automation.Journal for one execution, over the table steps. It is read once when a goroutine takes the
+// execution up, and written through: nobody else writes steps meanwhile. Used by one goroutine.
+type journal struct {
+	r       *Runbooks
+	x       *execution
+	order   []string
+	entries map[string]automation.Entry
+}
+
+func (r *Runbooks) openJournal(ctx context.Context, x *execution) (*journal, error) {
+	entries, err := entriesOf(ctx, r.need.DB, x.ID)
+	if err != nil {
+		return nil, err
+	}
+	j := &journal{r: r, x: x, entries: make(map[string]automation.Entry, len(entries))}
+	for _, e := range entries {
+		j.order = append(j.order, e.Path)
+		j.entries[e.Path] = e
+	}
+	return j, nil
+}
+
+// Step implements automation.Journal.
+func (j *journal) Step(_ context.Context, path string) (automation.Entry, bool, error) {
+	e, ok := j.entries[path]
+	return e, ok, nil
+}
+
+// Intend implements automation.Journal. The intent of a changing step goes into the audit log, too.
+func (j *journal) Intend(ctx context.Context, e automation.Entry) error {
+	return j.put(ctx, e, func(tx *sql.Tx) error {
+		if !j.changes(e) || e.State != automation.InProgress {
+			return nil
+		}
+		return j.r.audit(ctx, tx, j.x, "step.intent", stepID(j.x.ID, e.Path), e.Path, map[string]any{
+			"execution": j.x.ID, "action": e.Action, "inputs": e.Inputs, "token": e.Token, "attempt": e.Attempt,
+		})
+	})
+}
+
+// Outcome implements automation.Journal. A step gets its link in the causal chain; one that changed something an audit entry
+// and the event "Action Taken", too.
+func (j *journal) Outcome(ctx context.Context, e automation.Entry) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancel()
+	err := j.put(ctx, e, func(tx *sql.Tx) error { return j.tell(ctx, tx, e) })
+	if err == nil {
+		j.r.metric.steps.WithLabelValues(e.Effect.String(), e.State).Inc()
+		if !e.Ended.IsZero() && !e.Began.IsZero() {
+			j.r.metric.stepTook.Observe(e.Ended.Sub(e.Began).Seconds())
+		}
+	}
+	return err
+}
+
+// tell records what is worth telling of a step that has ended.
+func (j *journal) tell(ctx context.Context, tx *sql.Tx, e automation.Entry) error {
+	id := stepID(j.x.ID, e.Path)
+	text := sentence(e)
+	link := signal.Link{ID: id, Kind: "step", Time: e.Ended, Text: text, Cause: []string{j.x.ID}}
+	if err := j.r.need.Chain.Add(ctx, tx, link); err != nil {
+		return err
+	}
+	if !j.changes(e) {
+		return nil
+	}
+	if err := j.r.audit(ctx, tx, j.x, "step.outcome", id, text, map[string]any{
+		"execution": j.x.ID, "action": e.Action, "state": e.State, "outputs": e.Outputs, "error": e.Error, "attempt": e.Attempt,
+	}); err != nil {
+		return err
+	}
+	told := j.x.Execution
+	told.Step, told.Outcome, told.Reason, told.Outputs = e.Path, text, e.Error, nil
+	return j.r.publish(ctx, tx, signal.ActionTaken, id, e.Ended, told)
+}
+
+// changes reports whether a step really touched the world: steps that only hold others leave that to them.
+func (j *journal) changes(e automation.Entry) bool {
+	if e.Effect != automation.Changing || !j.x.real() || strings.HasPrefix(e.Path, "@") {
+		return false
+	}
+	return e.Token != ""
+}
+
+// put writes an entry; one that has ended is never written again.
+func (j *journal) put(ctx context.Context, e automation.Entry, also func(tx *sql.Tx) error) error {
+	old, ok := j.entries[e.Path]
+	if ok && !old.Open() {
+		return fmt.Errorf("step %s of %s has ended: %s", e.Path, j.x.ID, old.State)
+	}
+	e.Answers = nil // they have a table of their own
+	text, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("step %s of %s: %w", e.Path, j.x.ID, err)
+	}
+	err = j.r.inTx(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `INSERT INTO steps (execution, path, ordinal, id, state, entry) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (execution, path) DO UPDATE SET state = excluded.state, entry = excluded.entry
+			WHERE steps.state IN ('`+automation.InProgress+`', '`+automation.Waiting+`')`,
+			j.x.ID, e.Path, len(j.order), stepID(j.x.ID, e.Path), e.State, string(text))
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n != 1 {
+			return fmt.Errorf("step %s of %s has ended (%v)", e.Path, j.x.ID, err)
+		}
+		return also(tx)
+	})
+	if err != nil {
+		return err
+	}
+	if !ok {
+		j.order = append(j.order, e.Path)
+	}
+	e.Answers = old.Answers
+	j.entries[e.Path] = e
+	return nil
+}
+
+// did tells in sentences what the execution did, or would have done; "" when it changed nothing.
+func (j *journal) did() string {
+	var said []string
+	for _, p := range j.order {
+		e := j.entries[p]
+		switch {
+		case e.Would != "":
+			said = append(said, e.Would)
+		case e.State == automation.Success && j.changes(e):
+			said = append(said, sentence(e))
+		}
+	}
+	return strings.Join(said, "; ")
+}
+
+// found tells what the last step that had something to say found.
+func (j *journal) found() string {
+	for i := len(j.order) - 1; i >= 0; i-- {
+		if s := saying(j.entries[j.order[i]].Outputs); s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// sentence tells of a step that has ended what a tired person understands.
+func sentence(e automation.Entry) string {
+	switch {
+	case e.Would != "":
+		return "would " + e.Would
+	case e.State != automation.Success && e.Error != "":
+		return fmt.Sprintf("step %s ended as %s: %s", e.Path, e.State, e.Error)
+	case e.State != automation.Success:
+		return fmt.Sprintf("step %s ended as %s", e.Path, e.State)
+	}
+	if s := saying(e.Outputs); s != "" {
+		return s
+	}
+	if e.Note != "" {
+		return fmt.Sprintf("step %s: %s", e.Path, e.Note)
+	}
+	return fmt.Sprintf("step %s (%s) succeeded", e.Path, e.Action)
+}

@@ -1,0 +1,176 @@
+// Package runbook carries executions of runbooks: guard, act, verify.
+//
+// The bus starts an execution within the transaction that publishes its event ([Runbooks.Start]); from then on a job of
+// River carries it, step after step, until it ends or must wait for a timer, an approval or a person. What the document says
+// is done by package automation; this package gives it a journal in our database, guards, and hands.
+//
+// # What holds
+//
+// An execution's id is made from event, route and runbook, so that an event seen twice starts it once. Everything that
+// happens to it (state, journal, audit entry, link of the causal chain, event, next job) is committed in one transaction. An
+// execution keeps the documents' texts that it began with. A job may be lost, come twice or die in the middle: an execution is
+// carried by one goroutine at a time, its journal says what has ended, and [Runbooks.Recover] gives each open one a job again.
+//
+// Before each changing step the guards are asked, in one transaction with the mark that the execution acts; a guard that can't
+// be evaluated refuses. In mode observe no changing step reaches the hands: guards and steps say what they would do. In mode
+// approve a person is asked before the first changing step. After an execution that acted, the condition that fired is looked
+// at again until it is gone for a settle time: only then has the execution succeeded.
+package runbook
+
+import (
+	"context"
+	"database/sql"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"homeostat/automation"
+	"homeostat/internal/signal"
+)
+
+// Config says how far executions may go and what holds them back. The zero value is the careful default.
+type Config struct {
+	Mode           signal.Mode   // the highest mode that any execution may use; observe when empty
+	Cooldown       time.Duration // between two executions of one runbook that act on one entity; 10 m when 0
+	Concurrent     int           // executions that act at once; 3 when 0
+	ApprovalExpiry time.Duration // how long a person may take to approve; 1 h when 0
+	VerifyTimeout  time.Duration // how long the condition may take to go; 5 m when 0
+	VerifyEvery    time.Duration // how often it is looked at; 3 s when 0
+	VerifySettle   time.Duration // how long it must stay away; 15 s when 0
+}
+
+func (c Config) withDefaults() Config {
+	c.Mode = signal.Least(c.Mode, signal.Auto)
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&c.Cooldown, 10*time.Minute)
+	def(&c.ApprovalExpiry, time.Hour)
+	def(&c.VerifyTimeout, 5*time.Minute)
+	def(&c.VerifyEvery, 3*time.Second)
+	def(&c.VerifySettle, 15*time.Second)
+	if c.Concurrent == 0 {
+		c.Concurrent = 3
+	}
+	return c
+}
+
+// Bus publishes events within the caller's transaction.
+type Bus interface {
+	PublishTx(ctx context.Context, tx *sql.Tx, evs ...signal.Event) error
+}
+
+// Jobs inserts jobs of River within the caller's transaction.
+type Jobs interface {
+	InsertTx(ctx context.Context, tx *sql.Tx, args river.JobArgs, opts *river.InsertOpts) (*rivertype.JobInsertResult, error)
+}
+
+// Audit appends to the audit log within the caller's transaction.
+type Audit interface {
+	Append(ctx context.Context, tx *sql.Tx, e signal.AuditEntry) error
+}
+
+// Chain adds links to the causal chain within the caller's transaction. A link that is there already stays as it is, or is
+// replaced: either will do.
+type Chain interface {
+	Add(ctx context.Context, tx *sql.Tx, links ...signal.Link) error
+}
+
+// Conditions says whether what an event told of still holds, and why in a few words: of an alert whether its rule still
+// fires, of an anomaly whether it goes on. An error counts as "still holds".
+type Conditions interface {
+	Holds(ctx context.Context, ev signal.Event) (bool, string, error)
+}
+
+// Needs are what executions stand on. Conditions may be nil: nothing is verified then, and executions say so.
+type Needs struct {
+	DB         *sql.DB // the one writer
+	Read       *sql.DB
+	Catalog    *Catalog
+	Hands      automation.Hands
+	Reaches    func(entity string) error // whether the hands can act on it; nil: on any
+	Bus        Bus
+	Jobs       Jobs
+	Audit      Audit
+	Chain      Chain
+	Conditions Conditions
+}
+
+// Runbooks carries executions. Safe for concurrent use.
+type Runbooks struct {
+	cfg    Config
+	need   Needs
+	log    *slog.Logger
+	metric metrics
+
+	mu     sync.Mutex
+	active map[string]context.CancelCauseFunc // executions that a goroutine carries just now
+	parsed map[string]*automation.Document    // by name and version, as executions that began with older texts need them
+}
+
+// New returns the stage and keeps the catalog's texts in the database. A nil log discards, a nil reg keeps metrics to itself.
+func New(ctx context.Context, c Config, n Needs, log *slog.Logger, reg prometheus.Registerer) (*Runbooks, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if reg == nil {
+		reg = prometheus.NewRegistry()
+	}
+	r := &Runbooks{
+		cfg: c.withDefaults(), need: n, log: log, metric: newMetrics(reg),
+		active: map[string]context.CancelCauseFunc{},
+		parsed: map[string]*automation.Document{},
+	}
+	err := r.inTx(ctx, func(tx *sql.Tx) error { return keepDocuments(ctx, tx, n.Catalog) })
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// inTx runs fn in a transaction of the writer.
+func (r *Runbooks) inTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	tx, err := r.need.DB.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// metrics of the stage. Labels come from closed sets: runbooks are files.
+type metrics struct {
+	executions *prometheus.CounterVec
+	steps      *prometheus.CounterVec
+	refusals   *prometheus.CounterVec
+	stepTook   prometheus.Histogram
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	m := metrics{
+		executions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "homeostat_runbook_executions_total", Help: "Executions that have ended, by runbook, mode and state.",
+		}, []string{"runbook", "mode", "outcome"}),
+		steps: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "homeostat_runbook_steps_total", Help: "Steps that have ended, by effect and state.",
+		}, []string{"effect", "outcome"}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "homeostat_runbook_refusals_total", Help: "Executions and steps that were refused, by guard.",
+		}, []string{"guard"}),
+		stepTook: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "homeostat_runbook_step_seconds", Help: "How long steps took.",
+			Buckets: []float64{0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800},
+		}),
+	}
+	reg.MustRegister(m.executions, m.steps, m.refusals, m.stepTook)
+	return m
+}

@@ -1,0 +1,309 @@
+package runbook
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"homeostat/automation"
+	"homeostat/internal/signal"
+)
+
+// querier is a database or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+const columns = `id, runbook, version, documents, mode, route, event, envelope, by_whom, entity, incident, severity, cause,
+	parameters, state, step, outcome, reason, outputs, approval, verify, cancel, repeats, acted, began, ended`
+
+func scan(row interface{ Scan(...any) error }) (*execution, error) {
+	var x execution
+	var documents, cause, parameters, outputs, approval string
+	var repeat int
+	var acted, began, ended int64
+	err := row.Scan(&x.ID, &x.Runbook, &x.Version, &documents, &x.Mode, &x.Route, &x.Event, &x.envelope, &x.By, &x.Entity,
+		&x.Incident, &x.Severity, &cause, &parameters, &x.State, &x.Step, &x.Outcome, &x.Reason, &outputs, &approval, &x.Verify,
+		&x.cancel, &repeat, &acted, &began, &ended)
+	if err != nil {
+		return nil, err
+	}
+	x.repeat = repeat != 0
+	x.acted, x.Began, x.Ended = fromMS(acted), fromMS(began), fromMS(ended)
+	var errs [5]error
+	x.documents, errs[0] = fromJSON[map[string]string](documents)
+	x.Cause, errs[1] = fromJSON[[]string](cause)
+	x.Parameters, errs[2] = fromJSON[map[string]any](parameters)
+	x.Outputs, errs[3] = fromJSON[map[string]any](outputs)
+	x.Approval, errs[4] = fromJSON[*signal.Approval](approval)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, fmt.Errorf("execution %s: %w", x.ID, err)
+	}
+	plainMap(x.Parameters)
+	plainMap(x.Outputs)
+	return &x, nil
+}
+
+// load reads one execution. An unknown id is [signal.ErrNotFound].
+func load(ctx context.Context, q querier, id string) (*execution, error) {
+	x, err := scan(q.QueryRowContext(ctx, `SELECT `+columns+` FROM executions WHERE id = $1`, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("execution %s: %w", id, signal.ErrNotFound)
+	}
+	return x, err
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// jsonText marshals what can always be marshalled.
+func jsonText(v any) (string, error) {
+	text, err := json.Marshal(v)
+	return string(text), err
+}
+
+// insert adds an execution that isn't there yet.
+func insert(ctx context.Context, tx *sql.Tx, x *execution) error {
+	documents, err1 := jsonText(x.documents)
+	cause, err2 := jsonText(x.Cause)
+	parameters, err3 := jsonText(x.Parameters)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO executions (`+columns+`, acting) VALUES
+		($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, '', '', '', '', $19, 0, $20, $21, 0)`,
+		x.ID, x.Runbook, x.Version, documents, x.Mode, x.Route, x.Event, x.envelope, x.By, x.Entity, x.Incident, x.Severity, cause,
+		parameters, x.State, x.Step, x.Outcome, x.Reason, flag(x.repeat), ms(x.Began), ms(x.Ended))
+	return err
+}
+
+// update writes what changes in the life of an execution. One that has ended is never written again.
+func update(ctx context.Context, tx *sql.Tx, x *execution) error {
+	outputs, err := jsonText(x.Outputs)
+	if err != nil {
+		return err
+	}
+	approval := ""
+	if x.Approval != nil {
+		if approval, err = jsonText(x.Approval); err != nil {
+			return err
+		}
+	}
+	res, err := tx.ExecContext(ctx, `UPDATE executions SET state = $2, step = $3, outcome = $4, reason = $5, outputs = $6, approval = $7,
+		verify = $8, ended = $9, acting = CASE WHEN $9 > 0 THEN 0 ELSE acting END WHERE id = $1 AND ended = 0`,
+		x.ID, x.State, x.Step, x.Outcome, x.Reason, outputs, approval, x.Verify, ms(x.Ended))
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(err, fmt.Errorf("execution %s has ended: %w", x.ID, signal.ErrConflict))
+	}
+	return nil
+}
+
+// keepDocuments keeps the texts of today for executions that begin with them.
+func keepDocuments(ctx context.Context, tx *sql.Tx, c *Catalog) error {
+	for _, d := range c.docs {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO documents (version, name, text) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+			d.Version, d.Name, d.text); err != nil {
+			return fmt.Errorf("keep document %s: %w", d.Name, err)
+		}
+	}
+	return nil
+}
+
+// documentText returns the text of one version of a document.
+func documentText(ctx context.Context, q querier, name, version string) (string, error) {
+	var text string
+	err := q.QueryRowContext(ctx, `SELECT text FROM documents WHERE version = $1 AND name = $2`, version, name).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("%s, version %s: %w", name, version, automation.ErrNoDocument)
+	}
+	return text, err
+}
+
+// facts fills in what the guards need to know. An execution in observe counts what others would have done, too; one that acts
+// counts only what was really done.
+func facts(ctx context.Context, tx *sql.Tx, x *execution) (Act, error) {
+	a := Act{Execution: x.ID, Runbook: x.Runbook, Entity: x.Entity, Incident: x.Incident, Mode: x.Mode, Repeat: x.repeat}
+	s, err := paused(ctx, tx)
+	if err != nil {
+		return a, err
+	}
+	a.Paused, a.PausedBy = s.Paused, s.By
+	if s.Reason != "" {
+		a.PausedBy += ": " + s.Reason
+	}
+	observed := "" // in observe nothing is left out
+	if x.real() {
+		observed = string(signal.Observe)
+	}
+	var last int64
+	err = tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(acted), 0) FROM executions
+		WHERE entity = $1 AND runbook = $2 AND acted > 0 AND mode <> $3 AND id <> $4`,
+		x.Entity, x.Runbook, observed, x.ID).Scan(&last)
+	if err != nil {
+		return a, err
+	}
+	a.LastActed = fromMS(last)
+	err = tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM executions WHERE ended = 0 AND acting = 1 AND mode <> $1 AND id <> $2`,
+		observed, x.ID).Scan(&a.Acting)
+	if err != nil {
+		return a, err
+	}
+	if x.Incident == "" {
+		return a, nil
+	}
+	err = tx.QueryRowContext(ctx, `SELECT id FROM executions WHERE incident = $1 AND entity = $2 AND runbook = $3 AND mode <> $4
+		AND state <> $5 AND id <> $6 AND began <= $7 ORDER BY began LIMIT 1`,
+		x.Incident, x.Entity, x.Runbook, observed, signal.Refused, x.ID, ms(x.Began)).Scan(&a.SameIncident)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return a, err
+}
+
+// markActing notes that x is about to act.
+func markActing(ctx context.Context, tx *sql.Tx, id string, now time.Time) error {
+	_, err := tx.ExecContext(ctx, `UPDATE executions SET acting = 1, acted = $2 WHERE id = $1`, id, ms(now))
+	return err
+}
+
+// Executions lists executions without their steps, oldest first; the string is the cursor of the next page, "" on the last.
+func (r *Runbooks) Executions(ctx context.Context, q signal.Query) ([]signal.Execution, string, error) {
+	limit := q.Limit
+	if limit <= 0 {
+		limit = 100
+	}
+	limit = min(limit, 1000)
+	var where []string
+	var args []any
+	arg := func(v any) string {
+		args = append(args, v)
+		return fmt.Sprintf("$%d", len(args))
+	}
+	if q.Entity != "" {
+		where = append(where, "entity = "+arg(q.Entity))
+	}
+	if q.Incident != "" {
+		where = append(where, "incident = "+arg(q.Incident))
+	}
+	if q.State != "" {
+		where = append(where, "state = "+arg(q.State))
+	}
+	order, cmp := "ASC", ">"
+	if q.Newest {
+		order, cmp = "DESC", "<"
+	}
+	if q.After != "" {
+		id := arg(q.After)
+		at := `(SELECT began FROM executions WHERE id = ` + id + `)`
+		where = append(where, "(began "+cmp+" "+at+" OR began = "+at+" AND id "+cmp+" "+id+")")
+	}
+	text := `SELECT ` + columns + ` FROM executions`
+	if len(where) > 0 {
+		text += " WHERE " + strings.Join(where, " AND ")
+	}
+	text += " ORDER BY began " + order + ", id " + order + " LIMIT " + arg(limit+1)
+	rows, err := r.need.Read.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, "", err
+	}
+	defer rows.Close()
+	out := []signal.Execution{}
+	for rows.Next() {
+		x, err := scan(rows)
+		if err != nil {
+			return nil, "", err
+		}
+		out = append(out, x.Execution)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, "", err
+	}
+	if len(out) > limit {
+		return out[:limit], out[limit-1].ID, nil
+	}
+	return out, "", nil
+}
+
+// Execution returns one execution with its steps. An unknown id is [signal.ErrNotFound].
+func (r *Runbooks) Execution(ctx context.Context, id string) (signal.Execution, error) {
+	x, err := load(ctx, r.need.Read, id)
+	if err != nil {
+		return signal.Execution{}, err
+	}
+	entries, err := entriesOf(ctx, r.need.Read, id)
+	if err != nil {
+		return signal.Execution{}, err
+	}
+	for _, e := range entries {
+		x.Steps = append(x.Steps, shownStep(stepID(id, e.Path), e))
+	}
+	return x.Execution, nil
+}
+
+// Running reports, within the caller's transaction, whether an execution of this incident has not ended.
+func (r *Runbooks) Running(ctx context.Context, tx *sql.Tx, incident string) (bool, error) {
+	var n int
+	err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM executions WHERE incident = $1 AND ended = 0`, incident).Scan(&n)
+	return n > 0, err
+}
+
+// entriesOf reads an execution's journal in the order in which its steps began, with people's answers.
+func entriesOf(ctx context.Context, q querier, id string) ([]automation.Entry, error) {
+	answers, err := answersOf(ctx, q, id)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := q.QueryContext(ctx, `SELECT entry FROM steps WHERE execution = $1 ORDER BY ordinal`, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []automation.Entry
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		e, err := fromJSON[automation.Entry](text)
+		if err != nil {
+			return nil, fmt.Errorf("journal of %s: %w", id, err)
+		}
+		plainMap(e.Inputs)
+		plainMap(e.Outputs)
+		e.Answers = answers[e.Path]
+		out = append(out, e)
+	}
+	return out, rows.Err()
+}
+
+func answersOf(ctx context.Context, q querier, id string) (map[string][]automation.Answer, error) {
+	rows, err := q.QueryContext(ctx, `SELECT path, who, verb, comment, at FROM answers WHERE execution = $1 ORDER BY path, ordinal`, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[string][]automation.Answer{}
+	for rows.Next() {
+		var path string
+		var a automation.Answer
+		var at int64
+		if err := rows.Scan(&path, &a.Who, &a.Verb, &a.Comment, &at); err != nil {
+			return nil, err
+		}
+		a.At = fromMS(at)
+		out[path] = append(out[path], a)
+	}
+	return out, rows.Err()
+}
