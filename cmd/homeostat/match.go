@@ -31,21 +31,21 @@ the place and reason of each mistake on standard error.`,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if patternFile == "" {
-				return exitError{2, errors.New("match needs --pattern FILE")}
+				return &exitError{2, errors.New("match needs --pattern FILE")}
 			}
 			text, err := os.ReadFile(patternFile)
 			if err != nil {
-				return exitError{2, err}
+				return &exitError{2, err}
 			}
 			p, err := eventpattern.Parse(patternFile, text)
 			if err != nil {
-				return exitError{2, err}
+				return &exitError{2, err}
 			}
 			in := cmd.InOrStdin()
 			if len(args) == 1 && args[0] != "-" {
 				f, err := os.Open(args[0])
 				if err != nil {
-					return exitError{2, err}
+					return &exitError{2, err}
 				}
 				defer f.Close() // nothing was written to it
 				in = f
@@ -69,7 +69,7 @@ func matchLines(p *eventpattern.Pattern, in io.Reader, out, errs io.Writer) erro
 		var err error
 		line, long, err = readLine(r, line[:0])
 		if err != nil && !errors.Is(err, io.EOF) {
-			return errors.Join(w.Flush(), exitError{2, fmt.Errorf("reading events: %w", err)})
+			return errors.Join(w.Flush(), &exitError{2, fmt.Errorf("reading events: %w", err)})
 		}
 		if err != nil && len(line) == 0 && !long {
 			break
@@ -87,15 +87,15 @@ func matchLines(p *eventpattern.Pattern, in io.Reader, out, errs io.Writer) erro
 		fmt.Fprintln(w, matched)
 		if r.Buffered() == 0 { // somebody may be waiting at the other end of a pipe
 			if err := w.Flush(); err != nil {
-				return exitError{2, fmt.Errorf("writing answers: %w", err)}
+				return &exitError{2, fmt.Errorf("writing answers: %w", err)}
 			}
 		}
 	}
 	if err := w.Flush(); err != nil {
-		return exitError{2, fmt.Errorf("writing answers: %w", err)}
+		return &exitError{2, fmt.Errorf("writing answers: %w", err)}
 	}
 	if bad > 0 {
-		return exitError{1, fmt.Errorf("%d of the lines are no events", bad)}
+		return &exitError{1, fmt.Errorf("%d of the lines are no events", bad)}
 	}
 	return nil
 }
