@@ -19,7 +19,7 @@ import (
 // decoder turns one request into a batch. What it returns refers to the request's bytes until reset.
 type decoder struct {
 	g         *source.Gather
-	known     *known
+	known     *source.MetaCache
 	latest    int64 // Unix milliseconds; what is later is set aside
 	aside     []aside
 	exemplars int
@@ -246,7 +246,7 @@ func (d *decoder) meta1(b []byte) error {
 
 // meta adds what is known of a metric, where it is news.
 func (d *decoder) meta(m signal.Meta) {
-	if d.known.news(m) {
+	if d.known.News(m) {
 		m.Name, m.Unit, m.Help = strings.Clone(m.Name), strings.Clone(m.Unit), strings.Clone(m.Help)
 		d.g.Batch.Meta = append(d.g.Batch.Meta, m)
 	}

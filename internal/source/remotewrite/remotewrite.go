@@ -45,7 +45,7 @@ type Receiver struct {
 	log    *slog.Logger
 	meter  *source.Meter
 	intake *source.Intake
-	known  known
+	known  source.MetaCache
 	dict   source.Dictionary
 	pool   sync.Pool // of *decoder
 	next   http.Handler
@@ -191,7 +191,7 @@ func (h storer) Store(r *http.Request, msg remoteapi.WriteMessageType) (*remotea
 			resp.SetExtraHeader("Retry-After", hd.Get("Retry-After"))
 			return resp, fmt.Errorf("the stream takes nothing at present: %w", err)
 		}
-		h.known.told(b.Meta)
+		h.known.Told(b.Meta)
 	}
 	h.meter.Took(b.Len())
 	resp.Add(remoteapi.WriteResponseStats{Samples: len(b.Series), Histograms: len(b.Histograms)})
