@@ -187,7 +187,12 @@ func (r *Runbooks) settle(ctx context.Context, x *execution, j *journal, g *gate
 		}
 		x.Verify = "skipped"
 	}
-	return false, r.inTx(ctx, func(tx *sql.Tx) error { return r.close(ctx, tx, x) })
+	end := func(tx *sql.Tx) error { return r.close(ctx, tx, x) }
+	if e, ok := j.entries[approvalPath]; ok && e.Open() {
+		e.State, e.Error, e.Ended = automation.Cancelled, x.Reason, time.Now().UTC() // nobody is asked any more
+		return false, j.put(ctx, e, end)
+	}
+	return false, r.inTx(ctx, end)
 }
 
 // fail ends an execution that can't go on.

@@ -126,14 +126,15 @@ func (c *Catalog) uses(d *automation.Document) map[string]string {
 func (c *Catalog) list(hands automation.Hands) []signal.Runbook {
 	out := []signal.Runbook{}
 	for _, name := range slices.Sorted(maps.Keys(c.docs)) {
-		b := c.docs[name].shown(hands)
+		b := c.shown(c.docs[name], hands)
 		b.Text = ""
 		out = append(out, b)
 	}
 	return out
 }
 
-func (d document) shown(hands automation.Hands) signal.Runbook {
+// shown is a document as people see it.
+func (c *Catalog) shown(d document, hands automation.Hands) signal.Runbook {
 	b := signal.Runbook{
 		Name: d.Name, Version: d.Version, Kind: strings.ToLower(d.Type), Origin: d.file, Description: d.Description, Text: d.text,
 	}
@@ -146,7 +147,7 @@ func (d document) shown(hands automation.Hands) signal.Runbook {
 		})
 	}
 	for _, s := range d.Steps {
-		b.Steps = append(b.Steps, signal.RunbookStep{Name: s.Name, Action: s.Action, Effect: effectOf(hands, s)})
+		b.Steps = append(b.Steps, signal.RunbookStep{Name: s.Name, Action: s.Action, Effect: c.effect(hands, s, 0).String()})
 	}
 	for _, w := range d.Warnings() {
 		b.Warnings = append(b.Warnings, w.Error())
@@ -154,11 +155,30 @@ func (d document) shown(hands automation.Hands) signal.Runbook {
 	return b
 }
 
-// effectOf says what a step does as far as its document alone tells.
-func effectOf(hands automation.Hands, s automation.Step) string {
+// maxNested is how deep documents are followed that name others.
+const maxNested = 8
+
+// effect says what a step does as far as documents alone tell: one that runs another document changes what that one changes.
+func (c *Catalog) effect(hands automation.Hands, s automation.Step, depth int) automation.Effect {
+	inner := s.Steps
 	switch s.Action {
-	case "aws:branch", "aws:sleep", "aws:approve", "aws:pause", "aws:updateVariable", "aws:loop":
-		return automation.Reading.String()
+	case "aws:branch", "aws:sleep", "aws:approve", "aws:pause", "aws:updateVariable":
+		return automation.Reading
+	case "aws:loop":
+	case "aws:runCommand", "aws:executeAutomation":
+		name, _ := s.Inputs["DocumentName"].(string)
+		d, ok := c.docs[name]
+		if !ok || depth == maxNested {
+			return automation.Changing
+		}
+		inner = d.Steps
+	default:
+		return hands.Effect(automation.Call{Step: s.Name, Action: s.Action, Inputs: s.Inputs})
 	}
-	return hands.Effect(automation.Call{Step: s.Name, Action: s.Action, Inputs: s.Inputs}).String()
+	for _, s := range inner {
+		if c.effect(hands, s, depth+1) != automation.Reading {
+			return automation.Changing
+		}
+	}
+	return automation.Reading
 }

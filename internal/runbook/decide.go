@@ -183,5 +183,14 @@ func (r *Runbooks) Runbook(_ context.Context, name string) (signal.Runbook, erro
 	if !ok {
 		return signal.Runbook{}, fmt.Errorf("runbook %s: %w", name, signal.ErrNotFound)
 	}
-	return d.shown(r.need.Hands), nil
+	return r.need.Catalog.shown(d, r.need.Hands), nil
+}
+
+// Validate parses a document that isn't in the catalog. The error joins every mistake with its place.
+func (r *Runbooks) Validate(file string, text []byte) (signal.Runbook, error) {
+	d, err := automation.Parse(file, text)
+	if err != nil {
+		return signal.Runbook{}, err
+	}
+	return r.need.Catalog.shown(document{Document: d, text: string(text), file: file}, r.need.Hands), nil
 }

@@ -307,3 +307,19 @@ func answersOf(ctx context.Context, q querier, id string) (map[string][]automati
 	}
 	return out, rows.Err()
 }
+
+// Prune takes away executions, with their journals, that ended before a moment: limit of them at most. It returns how many.
+func (r *Runbooks) Prune(ctx context.Context, tx *sql.Tx, before time.Time, limit int) (int, error) {
+	const old = "SELECT id FROM executions WHERE ended > 0 AND ended < $1 ORDER BY ended, id LIMIT $2"
+	for _, table := range []string{"answers", "steps"} {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE execution IN ("+old+")", ms(before), limit); err != nil {
+			return 0, err
+		}
+	}
+	res, err := tx.ExecContext(ctx, "DELETE FROM executions WHERE id IN ("+old+")", ms(before), limit)
+	if err != nil {
+		return 0, err
+	}
+	n, err := res.RowsAffected()
+	return int(n), err
+}
