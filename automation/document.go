@@ -60,8 +60,9 @@ type Step struct {
 	MaxAttempts int           // 1 or more
 	Outputs     []Output
 	Steps       []Step // of aws:loop
-	Platform    string // of a Command plugin: the platformType that its precondition asks for, "" when it has none
-	Pos         token.Position
+	// Precondition of a Command plugin: two texts that must be equal, one of them platformType or a reference. Empty: none.
+	Precondition []string
+	Pos          token.Position
 }
 
 // Output is an output that a step declares: a part of the response, by JSONPath.

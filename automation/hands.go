@@ -25,6 +25,8 @@ func (e Effect) String() string {
 var (
 	// ErrUnknown is what Hands.LookUp returns, wrapped, when it can't be known what came of a call: a person is asked.
 	ErrUnknown = errors.New("what came of it can't be known")
+	// ErrFailed is what Hands.LookUp returns, wrapped, when the call is known to have ended in failure.
+	ErrFailed = errors.New("it failed")
 	// ErrNotDone is what Hands.LookUp returns, wrapped, when the call certainly had no effect: it is then made again.
 	ErrNotDone = errors.New("it was not done")
 	// ErrRefused is what a Gate returns, wrapped, to end the execution as Refused.
@@ -44,10 +46,20 @@ type Hands interface {
 	// Do does it and returns the response, whose keys are the step's outputs. ctx carries the step's time-out. An error with a
 	// response that is not nil keeps both (a command's output and its exit status).
 	Do(ctx context.Context, c Call) (map[string]any, error)
-	// LookUp says what came of a changing call that was cut off: its response (and error) when it is known to have ended, an
-	// error wrapping ErrNotDone when it had no effect, one wrapping ErrUnknown when that can't be known.
+	// LookUp says what came of a changing call that was cut off, or of one that Do called an Again: its response when it has
+	// ended well, an error wrapping ErrFailed when it has ended badly (the response may be there too), ErrNotDone when it had
+	// no effect and may be done again, an Again when it goes on still. With ErrUnknown, and any other error, a person is asked.
 	LookUp(ctx context.Context, c Call) (map[string]any, error)
 }
+
+// Again is the error with which Do, or LookUp, says that the call goes on: the execution waits and looks again. A reading call
+// is then made again by Do (a condition to wait for), a changing one is looked up.
+type Again struct {
+	After time.Duration // when to look again; 15 s when 0
+	State string        // how far it is, in a few words
+}
+
+func (a *Again) Error() string { return "not ended yet: " + a.State }
 
 // Call is one thing asked of Hands.
 type Call struct {
@@ -60,6 +72,8 @@ type Call struct {
 	Timeout     time.Duration     // what is left of the step's time, also in the context; 0 means no limit
 	Environment map[string]string // of shell plugins: the Command document's parameters, as SSM_NAME
 	Instances   []string          // of shell plugins: aws:runCommand's InstanceIds; empty means this host
+	Document    string            // of shell plugins: the Command document that the plugin is of, and
+	Version     string            // the hash of its text
 	AssumeRole  string            // of the Automation document, resolved
 }
 
@@ -69,6 +83,13 @@ type Sender interface {
 	Sends(c Call) bool
 }
 
+// Able is implemented by Hands that can't do every call: Able returns why not, or nil. The inputs are as written, references
+// not resolved. An execution that would meet such a step is refused before its first one; in Observe the plan says so.
+type Able interface {
+	Able(c Call) error
+}
+
 // Gate is asked before each changing call that is about to be made. An error that wraps ErrRefused ends the execution as
-// Refused, with its text as the reason; any other error stops Run, and the step is asked for again at the next Run.
+// Refused, with its text as the reason; any other error stops Run, and the step is asked for again at the next Run. In Observe
+// it is asked too, and what it says is noted in the plan: it must not count the call as made.
 type Gate func(ctx context.Context, c Call) error

@@ -18,13 +18,14 @@ const (
 
 // Entry is what the journal has about one step.
 type Entry struct {
-	Path     string // of the step within the execution: "outer/inner", "loop[2]/inner", "command/plugin"
+	Path     string // of the step within the execution: "outer/inner", "loop[2]/inner", "command/plugin"; "command#2/plugin" of its second attempt
 	Action   string
 	Effect   Effect
 	State    string // InProgress and Waiting are open; all others are ended
 	Attempt  int    // from 1
 	Token    string // the call's idempotency token
 	Began    time.Time
+	Tried    time.Time // when the present attempt began
 	Ended    time.Time
 	Until    time.Time      // of a Waiting step: when Run is worth calling again at the latest
 	Inputs   map[string]any // resolved
@@ -36,6 +37,9 @@ type Entry struct {
 	Document string // of aws:executeAutomation and aws:runCommand: the document, and the version that it began with
 	Version  string
 	Approval *ApprovalRequest // of a Waiting step: what is asked of people
+
+	Maybe []string // in Observe, of a branch that can't be decided: what might follow besides Next
+	Heard int      // how many of the Answers have been acted on
 
 	// Answers are what people said to a Waiting step, oldest first. The journal's owner puts them in; Run only reads them.
 	Answers []Answer
@@ -82,6 +86,8 @@ const (
 // Journal keeps what was intended and what came of it, for one execution. What Intend and Outcome have returned nil for is
 // there after a crash. An entry replaces the one of the same path, but never an ended one: Outcome of an ended step is an
 // error. Run calls it from one goroutine.
+//
+// Inputs and Outputs go through JSON well: whole numbers may come back as float64.
 type Journal interface {
 	// Step returns the entry of a path, with the answers given so far.
 	Step(ctx context.Context, path string) (Entry, bool, error)

@@ -1,0 +1,58 @@
+package automation
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// unable says why an execution can't be carried out here at all, before its first step: an action that Hands can't do, a
+// document that isn't there. In Observe the plan says so at the step instead.
+func (f *frame) unable(ctx context.Context) (string, error) {
+	if !f.auto() || len(f.doc.Steps) == 0 {
+		return "", nil
+	}
+	if _, begun, err := f.w.Journal.Step(ctx, f.doc.Steps[0].Name); err != nil || begun {
+		return "", err
+	}
+	return f.unableSteps(f.doc, f.doc.Steps, "", 0), nil
+}
+
+func (f *frame) unableSteps(d *Document, steps []Step, prefix string, depth int) string {
+	able, picky := f.w.Hands.(Able)
+	for _, s := range steps {
+		path := prefix + s.Name
+		c := Call{Execution: f.x.ID, Step: path, Action: s.Action, Inputs: s.Inputs, Timeout: s.Timeout, Document: d.Name, Version: d.Version}
+		name := textOf(s.Inputs["DocumentName"])
+		written := name != "" && !strings.Contains(name, "{{")
+		sender, sends := f.w.Hands.(Sender)
+		switch {
+		case s.Action == "aws:loop":
+			if why := f.unableSteps(d, s.Steps, path+"/", depth); why != "" {
+				return why
+			}
+		case (s.Action == "aws:runCommand" && !(sends && sender.Sends(c)) || s.Action == "aws:executeAutomation") && written && depth < maxNested:
+			inner, err := f.find(name, textOf(s.Inputs["DocumentVersion"]))
+			if err != nil {
+				return fmt.Sprintf("step %s can't run here: document %s: %s", path, name, err)
+			}
+			if why := f.unableSteps(inner, inner.Steps, path+"/", depth+1); why != "" {
+				return why
+			}
+		case f.actions[s.Action].run == nil && picky && !f.isSkipped(d, s):
+			if err := able.Able(c); err != nil {
+				return fmt.Sprintf("step %s can't run here: %s", path, err)
+			}
+		}
+	}
+	return ""
+}
+
+// isSkipped says that a plugin is for another platform, as far as can be said before the parameters are known.
+func (f *frame) isSkipped(d *Document, s Step) bool {
+	if d.Type != TypeCommand || strings.Contains(strings.Join(s.Precondition, ""), "{{") {
+		return false
+	}
+	why, err := f.skips(s)
+	return err == nil && why != ""
+}

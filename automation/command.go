@@ -1,0 +1,190 @@
+package automation
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+var (
+	commandStepKeys = []string{"name", "action", "description", "precondition", "inputs"}
+	pluginName      = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
+)
+
+// commandSteps reads the plugins of a Command document.
+func (p *parser) commandSteps(list node) []Step {
+	var steps []Step
+	for i, it := range list.items {
+		s := Step{Pos: it.pos, MaxAttempts: 1, IsCritical: true}
+		if !p.want(it, mapNode, "a step") {
+			continue
+		}
+		s.Name = p.textAt(it, "name", "a step")
+		if !pluginName.MatchString(s.Name) {
+			p.errorf(placeOf(it, "name"), "%q is not a step's name: letters, digits, _, - and ., 128 at most", s.Name)
+		}
+		if slices.ContainsFunc(steps, func(b Step) bool { return b.Name == s.Name }) {
+			p.errorf(placeOf(it, "name"), "a second step %q", s.Name)
+		}
+		where := fmt.Sprintf("step %q", s.Name)
+		p.knownKeys(it, where, commandStepKeys)
+		s.Description = p.textAt(it, "description", where)
+		if n, ok := it.get("precondition"); ok {
+			s.Precondition = p.precondition(n, where)
+		}
+		p.plugin(it, &s, where, i == len(list.items)-1)
+		steps = append(steps, s)
+	}
+	return steps
+}
+
+func (p *parser) precondition(n node, where string) []string {
+	where += ".precondition"
+	if !p.want(n, mapNode, where) {
+		return nil
+	}
+	p.knownKeys(n, where, []string{"StringEquals"})
+	eq, ok := n.get("StringEquals")
+	if !ok || !p.want(eq, listNode, where+".StringEquals") {
+		return nil
+	}
+	if len(eq.items) != 2 {
+		p.errorf(eq.pos, "%s.StringEquals: two values are wanted, not %d", where, len(eq.items))
+		return nil
+	}
+	p.usesIn(eq, nil, -1, "precondition", false)
+	two := []string{p.text(eq.items[0], where), p.text(eq.items[1], where)}
+	for i, platforms := 0, []string{"Linux", "Windows", "MacOS"}; i < 2; i++ {
+		if two[i] == "platformType" && !slices.Contains(platforms, two[1-i]) && !strings.Contains(two[1-i], "{{") {
+			p.errorf(eq.items[1-i].pos, "%s: platformType is Linux, Windows or MacOS, not %q%s", where, two[1-i], didYouMean(two[1-i], platforms))
+		}
+	}
+	return two
+}
+
+func (p *parser) plugin(n node, s *Step, where string, last bool) {
+	v, ok := n.get("action")
+	if !ok {
+		p.errorf(n.pos, "%s needs an action", where)
+		return
+	}
+	s.Action = p.text(v, where+".action")
+	known, ok := p.plugins[s.Action]
+	if !ok {
+		why := didYouMean(s.Action, sortedKeys(p.plugins))
+		if _, is := p.actions[s.Action]; is {
+			why = " of Command documents, but an action of Automation documents"
+		}
+		p.errorf(v.pos, "%s: %q is not a plugin%s", where, s.Action, why)
+		return
+	}
+	in, ok := n.get("inputs")
+	if !ok {
+		in = node{pos: n.pos, kind: mapNode}
+	}
+	if !p.want(in, mapNode, where+".inputs") {
+		return
+	}
+	for _, name := range known.required {
+		if _, ok := in.get(name); !ok {
+			p.errorf(in.pos, "%s: %s needs the input %s", where, s.Action, name)
+		}
+	}
+	names := slices.Concat(known.required, known.optional, sharedInputs())
+	for _, f := range in.fields {
+		if !known.open && !slices.Contains(names, f.name) {
+			p.errorf(f.pos, "%s: %s has no input %q%s", where, s.Action, f.name, didYouMean(f.name, names))
+		}
+		p.usesIn(f.value, nil, -1, f.name, false)
+		if f.name == "runCommand" {
+			p.markScript(f.value)
+			if f.value.kind == mapNode {
+				p.errorf(f.value.pos, "%s.runCommand: a list of lines is wanted", where)
+			}
+		}
+	}
+	oneOf("onFailure", "exit", "successAndExit")(p, s, in)
+	oneOf("onSuccess", "exit")(p, s, in)
+	if f, ok := in.get("finallyStep"); ok && p.boolean(f, where+".finallyStep") && !last {
+		p.errorf(f.pos, "%s: only the last step can be the finallyStep", where)
+	}
+	if _, t, ok := literal(in, "timeoutSeconds"); ok {
+		s.Timeout = time.Duration(p.integer(t, where+".timeoutSeconds", 1, 172_800)) * time.Second
+	}
+	s.Inputs, _ = in.plain().(map[string]any)
+}
+
+// markScript marks the references within a script's text.
+func (p *parser) markScript(n node) {
+	at := map[string]bool{}
+	n.walk(func(n node) { at[n.pos.String()] = true })
+	for i := range p.uses {
+		if at[p.uses[i].pos.String()] {
+			p.uses[i].shell = true
+		}
+	}
+}
+
+// scriptUses marks the references that an Automation step puts into a script: executeScript's own, and the commands of the
+// Command documents that run whatever they are given.
+func (p *parser) scriptUses(s *Step, in node) {
+	switch s.Action {
+	case "aws:executeScript":
+		if n, ok := in.get("Script"); ok {
+			p.markScript(n)
+		}
+	case "aws:runCommand":
+		if name, _, ok := literal(in, "DocumentName"); ok && builtin(name) != nil {
+			params, _ := in.get("Parameters")
+			if n, ok := params.get("commands"); ok {
+				p.markScript(n)
+			}
+		}
+	}
+}
+
+// checkShellText warns of references in a script's text whose values nothing vouches for.
+func (p *parser) checkShellText() {
+	for _, u := range p.uses {
+		if !u.shell || u.lax && p.wrongUse(u) != "" {
+			continue
+		}
+		q, isParameter := p.doc.Parameter(u.name)
+		switch {
+		case isParameter && (q.EnvVar || q.vouches() || q.Type == "Integer" || q.Type == "Boolean"):
+		case isParameter:
+			hint := "or give it an allowedPattern that keeps the shell's characters out, or allowedValues"
+			if p.doc.Type == TypeCommand {
+				hint = "use $SSM_" + u.name + ", " + hint
+			} else {
+				hint = "hand it to a Command document's parameter, " + hint
+			}
+			p.warnf(u.pos, "{{ %s }} goes into the text of a script, so only harmless values are taken: %s", u.name, hint)
+		case strings.Contains(u.name, ".") || strings.HasPrefix(u.name, "variable:"):
+			p.warnf(u.pos, "{{ %s }} goes into the text of a script, so only harmless values are taken (letters, digits and _ . , : / @ %% + = -)", u.name)
+		}
+	}
+}
+
+// builtin returns the text of a Command document of AWS's own that the package brings along (written for it: the parameters
+// are AWS's), or nil.
+func builtin(name string) []byte {
+	const text = `{"schemaVersion": "2.2", "description": "Run commands.",
+"parameters": {
+  "commands": {"type": "StringList", "description": "The lines of the script.", "minItems": 1},
+  "workingDirectory": {"type": "String", "default": "", "description": "The folder to run in."},
+  "executionTimeout": {"type": "String", "default": "3600", "allowedPattern": "([1-9][0-9]{0,4})|(1[0-6][0-9]{4})|(17[0-1][0-9]{3})|(172[0-7][0-9]{2})|(172800)",
+    "description": "The seconds that it may take."}},
+"mainSteps": [{"action": "aws:%s", "name": "%s",
+  "inputs": {"runCommand": "{{ commands }}", "workingDirectory": "{{ workingDirectory }}", "timeoutSeconds": "{{ executionTimeout }}"}}]}`
+	name = strings.TrimPrefix(name, "arn:aws:ssm:::document/")
+	switch name {
+	case "AWS-RunShellScript":
+		return fmt.Appendf(nil, text, "runShellScript", "runShellScript")
+	case "AWS-RunPowerShellScript":
+		return fmt.Appendf(nil, text, "runPowerShellScript", "runPowerShellScript")
+	}
+	return nil
+}
