@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,12 +92,16 @@ func (j *journal) tell(ctx context.Context, tx *sql.Tx, e automation.Entry) erro
 	return j.r.publish(ctx, tx, signal.ActionTaken, id, e.Ended, told)
 }
 
-// changes reports whether a step really touched the world: steps that only hold others leave that to them.
+// changes reports whether a step really touches the world: a step that holds others leaves that to them.
 func (j *journal) changes(e automation.Entry) bool {
-	if e.Effect != automation.Changing || !j.x.real() || strings.HasPrefix(e.Path, "@") {
-		return false
-	}
-	return e.Token != ""
+	return e.Effect == automation.Changing && j.x.real() && !strings.HasPrefix(e.Path, "@") && !j.holds(e.Path)
+}
+
+// holds reports whether a step holds others.
+func (j *journal) holds(path string) bool {
+	return slices.ContainsFunc(j.order, func(p string) bool {
+		return strings.HasPrefix(p, path) && len(p) > len(path) && (p[len(path)] == '/' || p[len(path)] == '[')
+	})
 }
 
 // put writes an entry; one that has ended is never written again.
@@ -140,7 +145,7 @@ func (j *journal) did() string {
 	for _, p := range j.order {
 		e := j.entries[p]
 		switch {
-		case e.Would != "":
+		case e.Would != "" && !j.holds(p):
 			said = append(said, e.Would)
 		case e.State == automation.Success && j.changes(e):
 			said = append(said, sentence(e))

@@ -13,7 +13,7 @@ type Runbook struct {
 	Steps       []RunbookStep      `json:"steps,omitempty"`
 	Routes      []string           `json:"routes,omitempty"`   // that start it
 	Warnings    []string           `json:"warnings,omitempty"` // what has no effect, or is risky; each with its place
-	Text        string             `json:"text,omitempty"`   // the document; left out of lists
+	Text        string             `json:"text,omitempty"`     // the document; left out of lists
 }
 
 // RunbookParameter is what a runbook asks for.
