@@ -29,7 +29,9 @@ const (
 
 // Allows reports whether r may do what needs the role least. An unknown role may do nothing, and nobody may do what needs
 // an unknown one.
-func (r Role) Allows(least Role) bool { return r.rank() > 0 && least.rank() > 0 && r.rank() >= least.rank() }
+func (r Role) Allows(least Role) bool {
+	return r.rank() > 0 && least.rank() > 0 && r.rank() >= least.rank()
+}
 
 // Known reports whether r is one of the four roles.
 func (r Role) Known() bool { return r.rank() > 0 }

@@ -34,7 +34,7 @@ type Member struct {
 	Severity Severity        `json:"severity"`
 	Began    time.Time       `json:"began"`
 	Ended    time.Time       `json:"ended,omitzero"`
-	Detail   json.RawMessage `json:"detail"` // the Anomaly or Alert as last told
+	Detail   json.RawMessage `json:"detail,omitempty"` // the Anomaly or Alert as last told; left out of lists and events
 }
 
 // The states of an execution and of a step, as Systems Manager has them, and Refused, which is ours: a guard said no.

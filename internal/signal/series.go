@@ -164,6 +164,13 @@ type Series struct {
 // MakeSeries completes labels, which must be sorted, with their id and entity.
 func MakeSeries(ls Labels) Series { return Series{ID: ls.ID(), Entity: ls.Entity(), Labels: ls} }
 
+// Samples are the samples of one series, oldest first: what a query of the history answers with, a list of these.
+type Samples struct {
+	Labels map[string]string // with the metric's name as __name__, where it has one
+	Times  []int64           // Unix milliseconds
+	Values []float64
+}
+
 // Batch is samples in columns: row i is a sample of Dict[Series[i]] at Times[i] of Values[i]. The three columns have one
 // length. Histograms are a column of their own, as most batches have none.
 type Batch struct {

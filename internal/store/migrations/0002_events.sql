@@ -8,6 +8,8 @@ CREATE TABLE events (
     stored      BIGINT NOT NULL,
     entity      TEXT NOT NULL,
     incident    TEXT NOT NULL,
+    depth       BIGINT NOT NULL,
+    trail       TEXT NOT NULL,
     envelope    TEXT NOT NULL
 );
 CREATE INDEX events_entity ON events (entity, seq);

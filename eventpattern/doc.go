@@ -1,0 +1,2 @@
+// Package eventpattern matches Amazon EventBridge event patterns and applies input transformers, without AWS.
+package eventpattern

@@ -1,0 +1,116 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"homeostat/internal/signal"
+)
+
+// noted is a decision with a person's words.
+type noted struct {
+	byID
+	Body *struct {
+		Note string `json:"note,omitempty" maxLength:"2000" doc:"Why, for the record."`
+	}
+}
+
+func (n *noted) note() string {
+	if n.Body == nil {
+		return ""
+	}
+	return n.Body.Note
+}
+
+// actions registers what changes something.
+func (s *Server) actions(d huma.API) {
+	post := func(id, path, tag, summary, description string, least signal.Role) operation {
+		return operation{id: id, method: http.MethodPost, path: path, tag: tag, summary: summary, description: description, least: least}
+	}
+
+	handle(d, post("resolve-incident", "/api/incidents/{id}/resolve", "incidents", "Resolve an incident",
+		"Ends it on a person's word, whatever its anomalies do. Answers the incident as it is then.", signal.Operator), s.loop.Incidents,
+		func(ctx context.Context, in *noted) (*one[signal.Incident], error) {
+			if err := s.loop.Incidents.Resolve(ctx, in.ID, signal.ActorOf(ctx).Name, in.note()); err != nil {
+				return nil, err
+			}
+			return newOne(s.loop.Incidents.Get(ctx, in.ID))
+		})
+
+	decide := func(verb, summary, description string, least signal.Role, f func(ctx context.Context, id, by, note string) error) {
+		handle(d, post(verb+"-execution", "/api/executions/{id}/"+verb, "executions", summary, description+" Answers the execution as it is then.", least), s.loop.Decisions,
+			func(ctx context.Context, in *noted) (*one[signal.Execution], error) {
+				if err := f(ctx, in.ID, signal.ActorOf(ctx).Name, in.note()); err != nil {
+					return nil, err
+				}
+				if s.loop.Executions == nil {
+					return newOne(signal.Execution{Head: signal.Head{ID: in.ID, Cause: []string{}}}, nil)
+				}
+				return newOne(s.loop.Executions.Execution(ctx, in.ID))
+			})
+	}
+	decide("approve", "Approve an execution", "Lets one that waits for approval go on.", signal.Approver,
+		func(ctx context.Context, id, by, note string) error { return s.loop.Decisions.Approve(ctx, id, by, note) })
+	decide("reject", "Reject an execution", "Ends one that waits for approval.", signal.Approver,
+		func(ctx context.Context, id, by, note string) error { return s.loop.Decisions.Reject(ctx, id, by, note) })
+	decide("cancel", "Cancel an execution", "Ends one after the step that it is at.", signal.Operator,
+		func(ctx context.Context, id, by, note string) error { return s.loop.Decisions.Cancel(ctx, id, by, note) })
+
+	type startIn struct {
+		Name string `path:"name" maxLength:"200"`
+		Body *struct {
+			Entity     string         `json:"entity,omitempty" maxLength:"500" doc:"On which entity; this host when left out."`
+			Mode       signal.Mode    `json:"mode,omitempty" enum:"observe,approve,auto" doc:"observe when left out. The configuration's mode is the highest."`
+			Parameters map[string]any `json:"parameters,omitempty"`
+			Reason     string         `json:"reason,omitempty" maxLength:"2000"`
+		}
+	}
+	handle(d, post("run-runbook", "/api/runbooks/{name}/run", "runbooks", "Run a runbook",
+		"Starts an execution behind the same guards as a route's, and answers it. A mode above observe needs the role approver.", signal.Operator), s.loop.Starter,
+		func(ctx context.Context, in *startIn) (*one[signal.Execution], error) {
+			a := signal.ActorOf(ctx)
+			st := signal.Start{Runbook: in.Name, Mode: signal.Observe, By: a.Name}
+			if b := in.Body; b != nil {
+				st.Entity, st.Parameters, st.Reason = signal.EntityID(b.Entity), b.Parameters, b.Reason
+				if b.Mode != "" {
+					st.Mode = b.Mode
+				}
+			}
+			if st.Mode != signal.Observe && !a.Role.Allows(signal.Approver) {
+				return nil, huma.Error403Forbidden(roleText(a, signal.Approver))
+			}
+			id, err := s.loop.Starter.StartRunbook(ctx, st)
+			if err != nil {
+				return nil, err
+			}
+			if s.loop.Executions == nil {
+				return newOne(signal.Execution{Head: signal.Head{ID: id, Cause: []string{}}, Runbook: in.Name}, nil)
+			}
+			return newOne(s.loop.Executions.Execution(ctx, id))
+		})
+
+	type reasoned struct {
+		Body *struct {
+			Reason string `json:"reason,omitempty" maxLength:"2000" doc:"Why, for the record."`
+		}
+	}
+	flip := func(verb, summary, description string, least signal.Role, f func(ctx context.Context, by, reason string) error) {
+		handle(d, post(verb, "/api/"+verb, "status", summary, description, least), s.loop.Switch,
+			func(ctx context.Context, in *reasoned) (*one[signal.Switch], error) {
+				reason := ""
+				if in.Body != nil {
+					reason = in.Body.Reason
+				}
+				if err := f(ctx, signal.ActorOf(ctx).Name, reason); err != nil {
+					return nil, err
+				}
+				return newOne(s.loop.Switch.Paused(ctx))
+			})
+	}
+	flip("pause", "Pause", "The kill switch: no automatic action is taken until resume. Everything else goes on.", signal.Operator,
+		func(ctx context.Context, by, reason string) error { return s.loop.Switch.Pause(ctx, by, reason) })
+	flip("resume", "Resume", "Lets automatic actions be taken again.", signal.Approver,
+		func(ctx context.Context, by, reason string) error { return s.loop.Switch.Resume(ctx, by, reason) })
+}

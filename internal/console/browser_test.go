@@ -1,0 +1,69 @@
+package console
+
+import (
+	"context"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"homeostat/internal/signal"
+)
+
+// chromium returns a browser's path. `make test` sees to it that there is one (deploy/need-chromium.sh).
+func chromium(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{os.Getenv("HOMEOSTAT_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
+		if name == "" {
+			continue
+		}
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Skip("no Chromium is here: `make test` installs one, or set HOMEOSTAT_CHROMIUM to a browser's path")
+	return ""
+}
+
+// browse serves a world and opens a browser on it. The console is live for as long as the test lasts.
+func browse(t *testing.T, w *world, a signal.Actor) (ctx context.Context, address string) {
+	t.Helper()
+	path := chromium(t)
+	c := newConsole(t, w.loop())
+	run, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(run) }()
+	srv := httptest.NewServer(acting(c, a))
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("disable-dev-shm-usage", true))
+	actx, cancelBrowser := chromedp.NewExecAllocator(t.Context(), opts...)
+	bctx, cancelTab := chromedp.NewContext(actx)
+	if err := chromedp.Do(bctx); err != nil { // the first call starts the browser, which must not end with a deadline
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(bctx, 90*time.Second)
+	t.Cleanup(func() {
+		cancel()
+		cancelTab()
+		cancelBrowser()
+		stop()
+		<-done
+		srv.Close()
+	})
+	return ctx, srv.URL
+}
+
+// shoot keeps a screenshot of the whole page with the test's artifacts.
+func shoot(t *testing.T, ctx context.Context, name string) {
+	t.Helper()
+	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(t.ArtifactDir(), name+".png"), png, 0o644)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,128 @@
+package detect
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Explain says in a sentence what is strange in a point: "CPU 93 % where 35 to 50 % was expected at this hour; 71 % of it CPU,
+// 20 % disk".
+func Explain(features []Feature, v *Verdict) string {
+	order := make([]int, len(features))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch {
+		case v.Attribution[a] > v.Attribution[b]:
+			return -1
+		case v.Attribution[a] < v.Attribution[b]:
+			return 1
+		}
+		return 0
+	})
+	// The largest share leads, unless it lies within its band and another does not: then that one is what a person sees.
+	lead := order[0]
+	for _, i := range order {
+		if outside(v, i) {
+			lead = i
+			break
+		}
+	}
+	var b strings.Builder
+	u := features[lead].Unit
+	name := Title(features[lead].Name)
+	switch {
+	case math.IsNaN(v.Values[lead]):
+		fmt.Fprintf(&b, "%s has no value", name)
+	case outside(v, lead):
+		fmt.Fprintf(&b, "%s %s where %s was expected at this hour", name, u.Format(v.Values[lead]), u.between(v.Lower[lead], v.Upper[lead]))
+	default:
+		fmt.Fprintf(&b, "%s %s is within %s, but not in this order or company", name, u.Format(v.Values[lead]), u.between(v.Lower[lead], v.Upper[lead]))
+	}
+	if len(features) > 1 {
+		sep := "; "
+		for _, i := range order {
+			if v.Attribution[i] < 0.1 {
+				break
+			}
+			share := fmt.Sprintf("%.0f %%", 100*v.Attribution[i])
+			if sep == "; " {
+				share += " of it"
+			}
+			fmt.Fprintf(&b, "%s%s %s", sep, share, Title(features[i].Name))
+			sep = ", "
+		}
+	}
+	if v.Confidence < 0.5 {
+		fmt.Fprintf(&b, " (still learning: confidence %.0f %%)", 100*v.Confidence)
+	}
+	return b.String()
+}
+
+func outside(v *Verdict, i int) bool { return v.Values[i] < v.Lower[i] || v.Values[i] > v.Upper[i] }
+
+// Title returns how a feature is called within a sentence.
+func Title(name string) string {
+	if name == "cpu" {
+		return "CPU"
+	}
+	return name
+}
+
+// Format writes a number as a person reads it.
+func (u Unit) Format(x float64) string {
+	number, unit := u.format(x)
+	return number + unit
+}
+
+func (u Unit) format(x float64) (number, unit string) {
+	switch u {
+	case Share:
+		if math.Abs(x) < 0.0995 {
+			return digits(100 * x), " %"
+		}
+		return strconv.FormatFloat(100*x, 'f', 0, 64), " %"
+	case BytesSecond:
+		for _, p := range [...]struct {
+			size float64
+			name string
+		}{{1e9, " GB/s"}, {1e6, " MB/s"}, {1e3, " kB/s"}} {
+			if math.Abs(x) >= p.size {
+				return digits(x / p.size), p.name
+			}
+		}
+		return strconv.FormatFloat(x, 'f', 0, 64), " B/s"
+	case PerSecond:
+		return digits(x), " a second"
+	}
+	return digits(x), ""
+}
+
+// between writes a range, its unit once where both ends have the same.
+func (u Unit) between(a, b float64) string {
+	n1, u1 := u.format(a)
+	n2, u2 := u.format(b)
+	switch {
+	case n1 == n2 && u1 == u2:
+		return "about " + n2 + u2
+	case u1 == u2:
+		return n1 + " to " + n2 + u2
+	}
+	return n1 + u1 + " to " + n2 + u2
+}
+
+// digits writes x with three significant digits, without an exponent where that reads well.
+func digits(x float64) string {
+	if a := math.Abs(x); a != 0 && (a < 1e-3 || a >= 1e7) {
+		return strconv.FormatFloat(x, 'g', 3, 64)
+	}
+	s := strconv.FormatFloat(x, 'g', 3, 64)
+	if strings.Contains(s, "e") {
+		s = strconv.FormatFloat(x, 'f', 0, 64)
+	}
+	return s
+}

@@ -1,0 +1,302 @@
+package detect
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"homeostat/rcf"
+)
+
+// Feature is one number that a model watches.
+type Feature struct {
+	Name   string
+	Unit   Unit
+	Effect float64 // the least deviation from what was expected that is worth an event, in the feature's unit; 0: any
+}
+
+// ModelConfig says what a model watches and when it speaks. The zero value of all but Features works.
+type ModelConfig struct {
+	Features   []Feature
+	Interval   time.Duration // between points; 1 minute when 0. It only turns Alarms into a share of the points
+	Alarms     Rate          // false alarms that are put up with; one a week when zero
+	Percentile float64       // above 0: the threshold is this percentile of the scores, as AIOps recipes have it
+	Seed       uint64
+}
+
+// Verdict is what a model says of one point. Its slices hold one value a feature, in the feature's own unit, and belong to
+// the model: the next point overwrites them.
+type Verdict struct {
+	Score      float64 // 0 or more, higher is stranger; 0 while there is nothing to compare with
+	Threshold  float64
+	Grade      float64 // 0 to 1; above 0 only where an anomaly begins or goes on
+	Confidence float64 // 0 to 1: how much the model has seen
+
+	Values, Expected, Lower, Upper []float64
+	Attribution                    []float64 // adds up to 1
+	Change                         Change
+}
+
+// Change says what a point does to the anomaly that may be under way.
+type Change int
+
+// The changes. An anomaly that Ended did so with the last point of a grade above 0, not with the quiet points after it that
+// made it certain.
+const (
+	Nothing Change = iota
+	Began
+	GoesOn
+	Ended
+)
+
+// Model scores points of one entity, one after the other, and decides which of them make an anomaly. It never looks ahead:
+// what it says of a point depends on that point and those before.
+//
+// A point's score is that of a Random Cut Forest, the mean over shingles of 1, 2, 4 and 8 points (a spike shows in the
+// short ones, a broken pattern in the long ones), plus a term for how rare each feature's residual is against what was
+// expected of it, which sees what a bounded score can't: how far out a far-out point is.
+type Model struct {
+	c        ModelConfig
+	state    modelState
+	features []feature
+	forests  []*rcf.Forest
+	scores   sketch
+	early    [][]float64 // the first points, until there is a base to count from
+
+	quick      bool      // in training nobody asks for attribution
+	base, unit []float64 // of each feature: what the forests see is (x - base) / unit
+	x, z       []float64 // scratch
+	expected   []expectation
+	high, low  []float64
+	verdict    Verdict
+}
+
+type modelState struct {
+	Seen      uint64 // points
+	First     int64  // time of the first, Unix milliseconds
+	Last      int64
+	Open      bool
+	Quiet     int32 // points below the lower threshold since the last one above, while open
+	Above     int32 // points above the threshold in a row
+	Tired     float64
+	Threshold float64 // as worked out last
+	Lower     float64
+	Mean      float64 // excess in the tail of the scores
+}
+
+// The constants of a model: counts of points, the same for every series.
+const (
+	warmUp       = 32 // points before anything can be an anomaly
+	earlyPoints  = 8  // points that the base is the median of
+	quietPoints  = 3  // below the lower threshold, and an anomaly has ended
+	rowsAbove    = 3  // above a percentile in a row, before that is an anomaly: a lone exceedance never is
+	refresh      = 16 // points between two looks at the tail of the scores
+	trees        = 25 // in each forest
+	rareWeight   = 0.12
+	scorePrior   = 0.15 // mean excess in the tail of scores that few points are thought to have
+	scoreDecay   = 1.0 / 10000
+	tiredDecay   = 1.0 / 500
+	scoreTop     = 8.0
+	scoreBins    = 800
+	neverAtFirst = 1.2 // a threshold is never below: the score of something ordinary is about 1
+)
+
+// shingles returns the numbers of points in a row that the forests see as one.
+func shingles() []int { return []int{1, 2, 4, 8} }
+
+// NewModel returns a model that has seen nothing.
+func NewModel(c ModelConfig) (*Model, error) {
+	if c.Interval == 0 {
+		c.Interval = time.Minute
+	}
+	if c.Alarms.isZero() {
+		c.Alarms = Rate{1, 7 * 24 * time.Hour}
+	}
+	n := len(c.Features)
+	switch {
+	case n == 0:
+		return nil, fmt.Errorf("a model without features")
+	case c.Percentile != 0 && !(c.Percentile >= 50 && c.Percentile < 100):
+		return nil, fmt.Errorf("percentile %v: want at least 50 and less than 100", c.Percentile)
+	}
+	m := &Model{
+		c:        c,
+		features: make([]feature, n),
+		scores:   newSketch(0, scoreTop, scoreBins, scoreDecay),
+		base:     make([]float64, n), unit: make([]float64, n),
+		x: make([]float64, n), z: make([]float64, n),
+		expected: make([]expectation, n),
+		high:     make([]float64, n), low: make([]float64, n),
+		verdict: Verdict{
+			Values: make([]float64, n), Expected: make([]float64, n), Lower: make([]float64, n), Upper: make([]float64, n),
+			Attribution: make([]float64, n),
+		},
+	}
+	for i := range m.features {
+		m.features[i] = newFeature()
+	}
+	for i, s := range shingles() {
+		f, err := rcf.New(n, rcf.Config{NumTrees: trees, ShingleSize: s, Seed: c.Seed + uint64(i)})
+		if err != nil {
+			return nil, err
+		}
+		m.forests = append(m.forests, f)
+	}
+	return m, nil
+}
+
+// Observe scores the point x at time t (Unix milliseconds) and then learns it. A value that is NaN or infinite is a gap: what
+// was expected stands in for it. A point of gaps alone changes nothing and returns nil.
+func (m *Model) Observe(t int64, x []float64) *Verdict {
+	present := 0
+	for i, v := range x {
+		m.x[i] = v
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			m.x[i] = math.NaN()
+			continue
+		}
+		m.x[i] = clamp(v, 1e150) // so that no square or sum of it is infinite
+		present++
+	}
+	if present == 0 {
+		return nil
+	}
+	s := &m.state
+	if s.Seen == 0 {
+		s.First = t
+	}
+	v := &m.verdict
+	rare := 0.0
+	for i := range m.features {
+		e := m.features[i].expect(t)
+		m.expected[i] = e
+		v.Expected[i], v.Lower[i], v.Upper[i] = e.value, e.lower, e.upper
+		if m.c.Features[i].Unit != Plain { // shares and rates can't be below 0
+			v.Lower[i], v.Upper[i] = max(v.Lower[i], 0), max(v.Upper[i], 0)
+		}
+		if m.c.Features[i].Unit == Share {
+			v.Lower[i], v.Upper[i] = min(v.Lower[i], 1), min(v.Upper[i], 1)
+		}
+		v.Values[i] = x[i]
+		if math.IsNaN(m.x[i]) {
+			m.x[i] = e.value
+			continue
+		}
+		if s.Seen > 0 {
+			rare = max(rare, m.features[i].surprise(e, m.x[i]))
+		}
+	}
+	m.score(rare)
+	m.decide()
+	for i := range m.features {
+		if !math.IsNaN(x[i]) && !math.IsInf(x[i], 0) {
+			m.features[i].learn(m.expected[i], t, m.x[i])
+		}
+	}
+	s.Seen++
+	s.Last = t
+	v.Confidence = m.confidence()
+	return v
+}
+
+// score sets Score and Attribution, and lets the forests learn.
+func (m *Model) score(rare float64) {
+	v := &m.verdict
+	v.Score = 0
+	for i := range v.Attribution {
+		v.Attribution[i] = 1 / float64(len(v.Attribution))
+	}
+	if m.early = m.warm(m.early); m.early != nil {
+		return
+	}
+	if len(m.x) > 1 && m.state.Seen%64 == 0 {
+		m.weigh()
+	}
+	m.scale(m.x)
+	clear(v.Attribution)
+	ready, total := 0, 0.0
+	for _, f := range m.forests {
+		if len(m.x) > 1 && !m.quick && f.Attribute(m.high, m.low, m.z) == nil {
+			for i := range v.Attribution {
+				v.Attribution[i] += m.high[i] + m.low[i]
+				total += m.high[i] + m.low[i]
+			}
+		}
+		if score, err := f.ScoreAndUpdate(m.z); err == nil && score > 0 {
+			v.Score += score
+			ready++
+		}
+	}
+	for i := range v.Attribution {
+		if total > 0 {
+			v.Attribution[i] /= total
+		} else {
+			v.Attribution[i] = 1 / float64(len(v.Attribution))
+		}
+	}
+	if ready > 0 {
+		v.Score = v.Score/float64(ready) + rareWeight*rare
+	}
+}
+
+// warm gathers the first points, and hands them to the forests once there are enough to say where the numbers lie. It
+// returns nil from then on.
+func (m *Model) warm(early [][]float64) [][]float64 {
+	if m.state.Seen >= earlyPoints {
+		return nil
+	}
+	early = append(early, slices.Clone(m.x))
+	if len(early) < earlyPoints {
+		return early
+	}
+	column := make([]float64, len(early))
+	for i := range m.base {
+		for j, p := range early {
+			column[j] = p[i]
+		}
+		slices.Sort(column)
+		m.base[i] = column[len(column)/2]
+		for j, v := range column {
+			column[j] = math.Abs(v - m.base[i])
+		}
+		slices.Sort(column)
+		// One unit in float32 must be neither lost nor beyond its end, whatever comes later.
+		m.unit[i] = min(max(column[len(column)/2], 1e-6*math.Abs(m.base[i]), 1e-12), 1e300)
+	}
+	for _, p := range early[:len(early)-1] {
+		m.scale(p)
+		for _, f := range m.forests {
+			_, _ = f.ScoreAndUpdate(m.z) // z is finite: it can't fail
+		}
+	}
+	m.weigh()
+	return nil
+}
+
+// scale sets z to x as the forests see it.
+func (m *Model) scale(x []float64) {
+	for i, v := range x {
+		m.z[i] = min(max((v-m.base[i])/m.unit[i], -1e30), 1e30)
+	}
+}
+
+// weigh gives the features equal standing in the forests by their spread of late. What has hardly any is held to the
+// deviation that would matter, so that a still disk doesn't shout.
+func (m *Model) weigh() {
+	if len(m.features) == 1 {
+		return
+	}
+	for i := range m.features {
+		spread := max(m.features[i].spread(), m.c.Features[i].Effect/4)
+		m.z[i] = m.unit[i] / spread
+	}
+	for _, f := range m.forests {
+		_ = f.SetWeights(m.z) // above 0 and finite by how spread and unit are bounded
+	}
+}
+
+func (m *Model) confidence() float64 {
+	days := float64(m.state.Last-m.state.First) / dayMs
+	return 0.8*min(1, float64(m.state.Seen)/256) + 0.1*min(1, days) + 0.1*min(1, days/14)
+}

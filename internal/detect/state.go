@@ -1,0 +1,168 @@
+package detect
+
+import (
+	"bytes"
+	"encoding/gob"
+	"encoding/json"
+	"errors"
+	"math"
+
+	"homeostat/internal/signal"
+	"homeostat/rcf"
+)
+
+// save returns w as it stands in a checkpoint.
+func (w *watched) save(d *Forests) (watchedState, error) {
+	s := watchedState{
+		Entity: w.entity, Series: w.series, At: w.at, Begun: w.begun, Last: w.last, Batch: w.batch, Until: w.until,
+		Wants: w.wait != nil || w.untrained,
+	}
+	for i := range d.inputs {
+		if d.c.Each && d.inputs[i].Name == w.ins[0].Name {
+			s.Input = i
+		}
+	}
+	for _, m := range w.meters {
+		s.Meters = append(s.Meters, meterState{m.id, m.input, m.part, m.prev, m.time, m.seen, m.sums})
+	}
+	var err error
+	if w.open != nil {
+		if s.Open, err = json.Marshal(w.open); err != nil {
+			return s, err
+		}
+	}
+	s.Model, err = w.model.MarshalBinary()
+	return s, err
+}
+
+// load adds what save returned to d.
+func (d *Forests) load(s watchedState) error {
+	ins, key := d.inputs, string(s.Entity)
+	if d.c.Each {
+		if s.Input < 0 || s.Input >= len(ins) {
+			return errors.New("no such input")
+		}
+		ins = ins[s.Input : s.Input+1]
+		key += "\x00" + s.Series
+	}
+	w, err := d.newWatched(s.Entity, s.Series, ins)
+	if err != nil {
+		return err
+	}
+	if err := w.model.UnmarshalBinary(s.Model); err != nil {
+		return err
+	}
+	w.at, w.begun, w.last, w.batch, w.until = s.At, s.Begun, s.Last, s.Batch, s.Until
+	w.untrained = s.Wants
+	for _, ms := range s.Meters {
+		if ms.Input < 0 || ms.Input >= len(ins) || ms.Part < 0 || ms.Part > 1 {
+			return errors.New("a series of no input")
+		}
+		m := &meter{w, ms.ID, ms.Input, ms.Part, ms.Prev, ms.Time, ms.Seen, ms.Sums}
+		w.meters = append(w.meters, m)
+		bd := d.bound[ms.ID]
+		bd.targets = append(bd.targets, m)
+		d.bound[ms.ID] = bd
+	}
+	if len(s.Open) > 0 {
+		w.open = new(signal.Anomaly)
+		if err := json.Unmarshal(s.Open, w.open); err != nil {
+			return err
+		}
+	}
+	d.watched[key] = w
+	return nil
+}
+
+// modelData is a model as bytes hold it.
+type modelData struct {
+	Version    int
+	State      modelState
+	Features   []featureState
+	Residuals  []sketchData
+	Scores     sketchData
+	Early      [][]float64
+	Base, Unit []float64
+	Forests    [][]byte
+}
+
+type sketchData struct {
+	Weight, Total float64
+	Bins          []float32
+}
+
+const modelVersion = 1
+
+func (s *sketch) data() sketchData { return sketchData{s.weight, s.total, s.bins} }
+
+func (s *sketch) restore(d sketchData) error {
+	if len(d.Bins) != len(s.bins) || !(d.Weight >= 1 && d.Weight < 1e7) || math.IsNaN(d.Total) {
+		return errors.New("a histogram of another shape")
+	}
+	s.weight, s.total = d.Weight, d.Total
+	copy(s.bins, d.Bins)
+	return nil
+}
+
+// MarshalBinary returns all that the model has learnt: a model of the same configuration that is restored from it goes on to
+// give the same verdicts.
+func (m *Model) MarshalBinary() ([]byte, error) {
+	d := modelData{
+		Version: modelVersion, State: m.state, Scores: m.scores.data(), Early: m.early, Base: m.base, Unit: m.unit,
+	}
+	for i := range m.features {
+		d.Features = append(d.Features, m.features[i].state)
+		d.Residuals = append(d.Residuals, m.features[i].residual.data())
+	}
+	for _, f := range m.forests {
+		b, err := f.MarshalBinary()
+		if err != nil {
+			return nil, err
+		}
+		d.Forests = append(d.Forests, b)
+	}
+	var buf bytes.Buffer
+	err := gob.NewEncoder(&buf).Encode(d)
+	return buf.Bytes(), err
+}
+
+// UnmarshalBinary restores what MarshalBinary returned into a new model of the same configuration.
+func (m *Model) UnmarshalBinary(data []byte) error {
+	var d modelData
+	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&d); err != nil {
+		return err
+	}
+	n := len(m.features)
+	if d.Version != modelVersion || len(d.Features) != n || len(d.Residuals) != n || len(d.Forests) != len(m.forests) ||
+		len(d.Base) != n || len(d.Unit) != n {
+		return errors.New("a model of another kind or version")
+	}
+	m.state, m.early = d.State, d.Early
+	copy(m.base, d.Base)
+	copy(m.unit, d.Unit)
+	for i := range m.features {
+		m.features[i].state = d.Features[i]
+		if err := m.features[i].residual.restore(d.Residuals[i]); err != nil {
+			return err
+		}
+	}
+	if err := m.scores.restore(d.Scores); err != nil {
+		return err
+	}
+	for i, b := range d.Forests {
+		f := new(rcf.Forest)
+		if err := f.UnmarshalBinary(b); err != nil {
+			return err
+		}
+		if f.Dim() != n || f.ShingleSize() != m.forests[i].ShingleSize() {
+			return errors.New("a forest of another shape")
+		}
+		m.forests[i] = f
+	}
+	return nil
+}
+
+// forgetOpen makes the model forget that an anomaly is under way.
+func (m *Model) forgetOpen() { m.state.Open, m.state.Quiet, m.state.Above = false, 0, 0 }
+
+func (d *Forests) restoreBytes(state []byte) error { return d.Restore(bytes.NewReader(state)) }

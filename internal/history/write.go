@@ -1,0 +1,331 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+	"unicode/utf8"
+
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/prompb"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+
+	"homeostat/internal/signal"
+)
+
+// ErrFull means that the disk is down to its reserve, so that nothing is written.
+var ErrFull = errors.New("no room in the history")
+
+// Why a sample was set aside: the values of the label reason.
+const (
+	reasonLate          = "late"          // older than the out-of-order window
+	reasonContradicting = "contradicting" // another value is stored for this time
+	reasonMalformed     = "malformed"     // labels or histogram that can't be
+	reasonFuture        = "future"        // more than maxAhead before our clock
+)
+
+// writer appends batches to the TSDB, remembering each series' reference there. History.mu guards it.
+type writer struct {
+	app     storage.Appender // with what is not committed, or nil
+	rows    int              // appended to app
+	late    int              // late samples compared, in this commit
+	since   time.Time        // of the first row in app
+	maxTime int64            // newest time appended to app
+	series  map[signal.SeriesID]*entry
+	swept   time.Time
+}
+
+// entry is what the writer knows of a series.
+type entry struct {
+	labels signal.Labels
+	ref    storage.SeriesRef
+	entity *entity
+	bad    bool      // the labels can't be stored
+	seen   bool      // time and value below are set
+	time   int64     // newest sample, of any kind
+	value  uint64    // its bits; 0 for a histogram
+	used   time.Time // by our clock
+}
+
+// append appends b's samples. It fails only when the TSDB can't take anything.
+func (h *History) append(ctx context.Context, app storage.Appender, b *signal.Batch, now time.Time) error {
+	w := &h.writer
+	limit := now.Add(maxAhead).UnixMilli()
+	entries := make([]*entry, len(b.Dict))
+	for i := range b.Dict {
+		e := h.entry(&b.Dict[i])
+		e.used = now
+		entries[i] = e
+	}
+	var rejected [4]int
+	for i, s := range b.Series {
+		e, t, v := entries[s], b.Times[i], b.Values[i]
+		bits := math.Float64bits(v)
+		switch {
+		case e.bad:
+			rejected[2]++
+			continue
+		case t > limit:
+			rejected[3]++
+			continue
+		case e.seen && t == e.time:
+			if bits != e.value {
+				rejected[1]++
+			}
+			continue
+		case e.seen && t < e.time && h.contradicts(ctx, e, t, bits):
+			rejected[1]++
+			continue
+		}
+		ref, err := app.Append(e.ref, labels.EmptyLabels(), t, v)
+		if e.ref == 0 || err != nil && errors.Is(err, tsdb.ErrInvalidSample) {
+			ref, err = app.Append(0, e.tsdbLabels(), t, v)
+		}
+		if err != nil {
+			if !count(&rejected, err) {
+				return err
+			}
+			continue
+		}
+		e.took(ref, t, bits, w)
+	}
+	for i := range b.Histograms {
+		e := entries[b.Histograms[i].Series]
+		switch {
+		case e.bad:
+			rejected[2]++
+			continue
+		case b.Histograms[i].Time > limit:
+			rejected[3]++
+			continue
+		}
+		if err := e.appendHistogram(app, &b.Histograms[i], w); err != nil {
+			if !count(&rejected, err) {
+				return err
+			}
+		}
+	}
+	for i, reason := range []string{reasonLate, reasonContradicting, reasonMalformed, reasonFuture} {
+		if rejected[i] > 0 {
+			h.metrics.rejected.WithLabelValues(reason).Add(float64(rejected[i]))
+		}
+	}
+	h.meta.add(b.Meta)
+	h.entities.saw(entries, b.ID)
+	h.metrics.samples.Add(float64(b.Len()))
+	h.rate.add(now, b.Len())
+	return nil
+}
+
+// took notes a sample that the TSDB has taken.
+func (e *entry) took(ref storage.SeriesRef, t int64, bits uint64, w *writer) {
+	e.ref = ref
+	w.rows++
+	w.maxTime = max(w.maxTime, t)
+	if !e.seen || t > e.time {
+		e.seen, e.time, e.value = true, t, bits
+	}
+}
+
+var errMalformed = errors.New("malformed")
+
+func (e *entry) appendHistogram(app storage.Appender, sample *signal.Histogram, w *writer) error {
+	var p prompb.Histogram
+	if err := p.Unmarshal(sample.Data); err != nil {
+		return errMalformed
+	}
+	var ih *histogram.Histogram
+	var fh *histogram.FloatHistogram
+	if p.IsFloatHistogram() {
+		if fh = p.ToFloatHistogram(); fh.Validate() != nil {
+			return errMalformed
+		}
+	} else {
+		if ih = p.ToIntHistogram(); ih.Validate() != nil {
+			return errMalformed
+		}
+	}
+	ref, err := app.AppendHistogram(e.ref, labels.EmptyLabels(), sample.Time, ih, fh)
+	if e.ref == 0 || err != nil && errors.Is(err, tsdb.ErrInvalidSample) {
+		ref, err = app.AppendHistogram(0, e.tsdbLabels(), sample.Time, ih, fh)
+	}
+	if err != nil {
+		return err
+	}
+	e.took(ref, sample.Time, 0, w)
+	return nil
+}
+
+// count adds an error of the TSDB to its reason. It reports false for one that is not about the sample.
+func count(rejected *[4]int, err error) bool {
+	switch {
+	case errors.Is(err, storage.ErrTooOldSample), errors.Is(err, storage.ErrOutOfBounds), errors.Is(err, storage.ErrOutOfOrderSample):
+		rejected[0]++
+	case errors.Is(err, storage.ErrDuplicateSampleForTimestamp):
+		rejected[1]++
+	case errors.Is(err, errMalformed), errors.Is(err, tsdb.ErrInvalidSample):
+		rejected[2]++
+	default:
+		return false
+	}
+	return true
+}
+
+// entry returns what is known of a series, making it known.
+func (h *History) entry(s *signal.Series) *entry {
+	if e, ok := h.writer.series[s.ID]; ok && same(e.labels, s.Labels) {
+		return e
+	}
+	e := &entry{labels: s.Labels, bad: !valid(s.Labels)}
+	if !e.bad {
+		e.entity = h.entities.of(s.Entity, s.Labels)
+	}
+	h.writer.series[s.ID] = e
+	return e
+}
+
+// same compares labels, by their place in memory first: the stream hands over the same ones again and again.
+func same(a, b signal.Labels) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	if len(a) == 0 || &a[0] == &b[0] {
+		return true
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// valid reports whether labels can name a series: a metric, sorted, each once, in UTF-8, none empty.
+func valid(ls signal.Labels) bool {
+	named := false
+	for i, l := range ls {
+		if l.Name == "" || l.Value == "" || !utf8.ValidString(l.Name) || !utf8.ValidString(l.Value) {
+			return false
+		}
+		if i > 0 && ls[i-1].Name >= l.Name {
+			return false
+		}
+		named = named || l.Name == signal.MetricName
+	}
+	return named
+}
+
+func (e *entry) tsdbLabels() labels.Labels {
+	b := labels.NewScratchBuilder(len(e.labels))
+	for _, l := range e.labels {
+		b.Add(l.Name, l.Value)
+	}
+	return b.Labels()
+}
+
+// contradicts reports whether another value is stored for this time, which the TSDB would drop silently in favour of the
+// stored one. Only so many are looked up in one commit; beyond, late samples are as right as the TSDB has them.
+func (h *History) contradicts(ctx context.Context, e *entry, t int64, bits uint64) bool {
+	if h.writer.late++; h.writer.late > lateChecks {
+		return false
+	}
+	q, err := h.db.Querier(t, t)
+	if err != nil {
+		return false
+	}
+	defer q.Close()
+	ms := make([]*labels.Matcher, 0, len(e.labels))
+	for _, l := range e.labels {
+		ms = append(ms, labels.MustNewMatcher(labels.MatchEqual, l.Name, l.Value))
+	}
+	set := q.Select(ctx, false, nil, ms...)
+	for set.Next() {
+		if set.At().Labels().Len() != len(e.labels) {
+			continue
+		}
+		it := set.At().Iterator(nil)
+		for it.Next() == chunkenc.ValFloat {
+			if at, v := it.At(); at == t {
+				return math.Float64bits(v) != bits
+			}
+		}
+	}
+	return false
+}
+
+// flush commits the samples in hand. mu is held.
+func (h *History) flush() error {
+	w := &h.writer
+	if w.app == nil {
+		return nil
+	}
+	app := w.app
+	w.app, w.rows, w.late = nil, 0, 0
+	began := time.Now()
+	if err := app.Commit(); err != nil {
+		h.metrics.failed.Inc()
+		h.forget()
+		return err
+	}
+	h.metrics.commit.Observe(time.Since(began).Seconds())
+	h.sweep(began)
+	return nil
+}
+
+// sweep forgets, once in a while, the series that get no samples any more.
+func (h *History) sweep(now time.Time) {
+	w := &h.writer
+	if now.Sub(w.swept) < seriesKept/6 {
+		return
+	}
+	w.swept = now
+	for id, e := range w.series {
+		if now.Sub(e.used) > seriesKept {
+			delete(w.series, id)
+			h.entities.forgot(e.entity)
+		}
+	}
+}
+
+// Record stores the samples of b, which don't come from the stream: what detectors expected, scored and thought normal. It
+// returns when they are committed. Recording the same again changes nothing.
+func (h *History) Record(ctx context.Context, b *signal.Batch) error {
+	if h.full() {
+		return ErrFull
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.writer.app != nil { // the entries speak of the samples in hand too
+		if err := h.flushPosition(ctx); err != nil {
+			return err
+		}
+	}
+	h.writer.app = h.db.Appender(context.WithoutCancel(ctx))
+	if err := h.append(ctx, h.writer.app, b, time.Now()); err != nil {
+		return errors.Join(err, h.drop())
+	}
+	return h.flush()
+}
+
+// drop throws away the samples in hand, after an error. mu is held.
+func (h *History) drop() error {
+	w := &h.writer
+	h.forget()
+	app := w.app
+	w.app, w.rows, w.late = nil, 0, 0
+	if app == nil {
+		return nil
+	}
+	return app.Rollback()
+}
+
+// forget takes back what the entries say of samples, which were not committed after all. mu is held.
+func (h *History) forget() {
+	for _, e := range h.writer.series {
+		e.ref, e.seen = 0, false
+	}
+}

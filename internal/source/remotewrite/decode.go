@@ -1,0 +1,452 @@
+package remotewrite
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"unsafe"
+
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/prompb"
+	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"homeostat/internal/signal"
+	"homeostat/internal/source"
+)
+
+// decoder turns one request into a batch. What it returns refers to the request's bytes until reset.
+type decoder struct {
+	g         *source.Gather
+	known     *source.MetaCache
+	latest    int64 // Unix milliseconds; what is later is set aside
+	aside     []aside
+	exemplars int
+	symbols   []string
+	refs      []uint32
+}
+
+// aside counts what was set aside for one reason, with the first series that it happened to.
+type aside struct {
+	reason          string
+	samples, series int // series counts those without any sample
+	example         string
+}
+
+func (d *decoder) reset() {
+	d.g.Reset()
+	clear(d.symbols)
+	d.aside, d.symbols, d.refs, d.exemplars = d.aside[:0], d.symbols[:0], d.refs[:0], 0
+}
+
+// setAside notes samples that can't be used, or a series without any.
+func (d *decoder) setAside(reason string, samples int) {
+	series := 0
+	if samples == 0 {
+		series = 1
+	}
+	for i := range d.aside {
+		if d.aside[i].reason == reason {
+			d.aside[i].samples += samples
+			d.aside[i].series += series
+			return
+		}
+	}
+	d.aside = append(d.aside, aside{reason, samples, series, d.g.Labels()})
+}
+
+// complaint tells the sender what was set aside, one clause a reason.
+func (d *decoder) complaint() error {
+	var parts []string
+	for _, a := range d.aside {
+		parts = append(parts, fmt.Sprintf("%d samples for %s (first: %s)", a.samples, a.reason, a.example))
+	}
+	return errors.New("set aside: " + strings.Join(parts, "; "))
+}
+
+// text is a string over the request's own bytes, without a copy. Nobody keeps it: Gather interns what is new.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// errWire is a mistake in the encoding itself.
+func errWire(n int) error { return protowire.ParseError(n) }
+
+// next takes one field off b: its number and, of a length-delimited one, its bytes; others are skipped or read by the caller
+// from rest. hot
+func next(b []byte) (num protowire.Number, typ protowire.Type, value, rest []byte, err error) {
+	num, typ, n := protowire.ConsumeTag(b)
+	if n < 0 {
+		return 0, 0, nil, nil, errWire(n)
+	}
+	b = b[n:]
+	if typ == protowire.BytesType {
+		v, n := protowire.ConsumeBytes(b)
+		if n < 0 {
+			return 0, 0, nil, nil, errWire(n)
+		}
+		return num, typ, v, b[n:], nil
+	}
+	n = protowire.ConsumeFieldValue(num, typ, b)
+	if n < 0 {
+		return 0, 0, nil, nil, errWire(n)
+	}
+	return num, typ, b[:n], b[n:], nil
+}
+
+// v1 reads a prometheus.WriteRequest.
+func (d *decoder) v1(b []byte) error {
+	for len(b) > 0 {
+		num, typ, value, rest, err := next(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		if typ != protowire.BytesType {
+			continue
+		}
+		switch num {
+		case 1:
+			err = d.series1(value)
+		case 3:
+			err = d.meta1(value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// series1 reads a prometheus.TimeSeries: labels first, then all else, since a sender may order fields as it likes.
+func (d *decoder) series1(b []byte) error {
+	d.g.Begin()
+	samples := 0
+	for rest := b; len(rest) > 0; {
+		num, typ, value, r, err := next(rest)
+		if err != nil {
+			return err
+		}
+		rest = r
+		if typ != protowire.BytesType {
+			continue
+		}
+		switch num {
+		case 1:
+			name, content, err := label1(value)
+			if err != nil {
+				return err
+			}
+			d.g.Label(name, content)
+		case 2, 4:
+			samples++
+		case 3:
+			d.exemplars++
+		}
+	}
+	if samples == 0 {
+		return nil
+	}
+	index, reason := d.g.End()
+	if reason != "" {
+		d.setAside(reason, samples)
+		return nil
+	}
+	for len(b) > 0 {
+		num, typ, value, rest, err := next(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		if typ != protowire.BytesType {
+			continue
+		}
+		switch num {
+		case 2:
+			err = d.sample(index, value)
+		case 4:
+			var h prompb.Histogram
+			if err = h.Unmarshal(value); err == nil {
+				d.histogram(index, h, value)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// label1 reads a prometheus.Label.
+func label1(b []byte) (name, value string, err error) {
+	for len(b) > 0 {
+		num, typ, v, rest, err := next(b)
+		if err != nil {
+			return "", "", err
+		}
+		b = rest
+		if typ != protowire.BytesType {
+			continue
+		}
+		switch num {
+		case 1:
+			name = text(v)
+		case 2:
+			value = text(v)
+		}
+	}
+	return name, value, nil
+}
+
+// sample reads a Sample, which both versions write alike: value 1, timestamp 2. A field left out is zero.
+func (d *decoder) sample(index int32, b []byte) error {
+	var value float64
+	var at int64
+	for len(b) > 0 {
+		num, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return errWire(n)
+		}
+		b = b[n:]
+		switch {
+		case num == 1 && typ == protowire.Fixed64Type:
+			var bits uint64
+			bits, n = protowire.ConsumeFixed64(b)
+			value = math.Float64frombits(bits) // a stale marker is a NaN by its bits
+		case num == 2 && typ == protowire.VarintType:
+			var v uint64
+			v, n = protowire.ConsumeVarint(b)
+			at = int64(v)
+		default:
+			n = protowire.ConsumeFieldValue(num, typ, b)
+		}
+		if n < 0 {
+			return errWire(n)
+		}
+		b = b[n:]
+	}
+	if at > d.latest {
+		d.setAside(source.Future, 1)
+		return nil
+	}
+	d.g.Batch.Add(index, at, value)
+	return nil
+}
+
+// meta1 reads a prometheus.MetricMetadata.
+func (d *decoder) meta1(b []byte) error {
+	var m prompb.MetricMetadata
+	if err := m.Unmarshal(b); err != nil {
+		return err
+	}
+	if t := int(m.Type); t >= 0 && t < len(metricTypes) && m.MetricFamilyName != "" {
+		d.meta(signal.Meta{Name: m.MetricFamilyName, Type: metricTypes[t], Unit: m.Unit, Help: m.Help})
+	}
+	return nil
+}
+
+// meta adds what is known of a metric, where it is news.
+func (d *decoder) meta(m signal.Meta) {
+	if d.known.News(m) {
+		m.Name, m.Unit, m.Help = strings.Clone(m.Name), strings.Clone(m.Unit), strings.Clone(m.Help)
+		d.g.Batch.Meta = append(d.g.Batch.Meta, m)
+	}
+}
+
+// histogram adds a native histogram if it makes sense. data is its encoding as it came; it is made anew where nil, or where
+// the resolution had to be reduced to what the history can keep.
+func (d *decoder) histogram(index int32, h prompb.Histogram, data []byte) {
+	if h.Timestamp > d.latest {
+		d.setAside(source.Future, 1)
+		return
+	}
+	fresh, err := checkHistogram(&h)
+	if err != nil {
+		d.setAside(source.BadHistogram, 1)
+		return
+	}
+	if fresh || data == nil {
+		if data, err = h.Marshal(); err != nil {
+			d.setAside(source.BadHistogram, 1)
+			return
+		}
+	}
+	d.g.Batch.Histograms = append(d.g.Batch.Histograms, signal.Histogram{Series: index, Time: h.Timestamp, Data: data})
+}
+
+// checkHistogram validates h, and reduces its resolution where it is beyond what Prometheus keeps; fresh says that it did.
+func checkHistogram(h *prompb.Histogram) (fresh bool, err error) {
+	fine := histogram.IsExponentialSchemaReserved(h.Schema) && h.Schema > histogram.ExponentialSchemaMax
+	if h.IsFloatHistogram() {
+		fh := h.ToFloatHistogram()
+		if fine {
+			if err := fh.ReduceResolution(histogram.ExponentialSchemaMax); err != nil {
+				return false, err
+			}
+			*h = prompb.FromFloatHistogram(h.Timestamp, fh)
+		}
+		return fine, fh.Validate()
+	}
+	ih := h.ToIntHistogram()
+	if fine {
+		if err := ih.ReduceResolution(histogram.ExponentialSchemaMax); err != nil {
+			return false, err
+		}
+		*h = prompb.FromIntHistogram(h.Timestamp, ih)
+	}
+	return fine, ih.Validate()
+}
+
+// v2 reads an io.prometheus.write.v2.Request: the symbols first, since series refer to them.
+func (d *decoder) v2(b []byte) error {
+	for rest := b; len(rest) > 0; {
+		num, typ, value, r, err := next(rest)
+		if err != nil {
+			return err
+		}
+		rest = r
+		if num == 4 && typ == protowire.BytesType {
+			d.symbols = append(d.symbols, text(value))
+		}
+	}
+	for len(b) > 0 {
+		num, typ, value, rest, err := next(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		if num == 5 && typ == protowire.BytesType {
+			if err := d.series2(value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// series2 reads an io.prometheus.write.v2.TimeSeries.
+func (d *decoder) series2(b []byte) error {
+	d.g.Begin()
+	d.refs = d.refs[:0]
+	samples := 0
+	var metadata []byte
+	for rest := b; len(rest) > 0; {
+		num, typ, value, r, err := next(rest)
+		if err != nil {
+			return err
+		}
+		rest = r
+		switch {
+		case num == 1 && typ == protowire.VarintType: // not packed, which a decoder must take as well
+			v, _ := protowire.ConsumeVarint(value)
+			d.refs = append(d.refs, uint32(v))
+		case typ != protowire.BytesType:
+		case num == 1:
+			for len(value) > 0 {
+				v, n := protowire.ConsumeVarint(value)
+				if n < 0 {
+					return errWire(n)
+				}
+				d.refs = append(d.refs, uint32(min(v, math.MaxUint32)))
+				value = value[n:]
+			}
+		case num == 2 || num == 3:
+			samples++
+		case num == 4:
+			d.exemplars++
+		case num == 5:
+			metadata = value
+		}
+	}
+	ok := len(d.refs)%2 == 0
+	for i := 0; ok && i < len(d.refs); i += 2 {
+		if ok = int64(d.refs[i]) < int64(len(d.symbols)) && int64(d.refs[i+1]) < int64(len(d.symbols)); ok {
+			d.g.Label(d.symbols[d.refs[i]], d.symbols[d.refs[i+1]])
+		}
+	}
+	if !ok {
+		d.setAside(source.BadReference, samples)
+		return nil
+	}
+	if samples == 0 {
+		d.setAside(source.Empty, 0)
+		return nil
+	}
+	index, reason := d.g.End()
+	if reason != "" {
+		d.setAside(reason, samples)
+		return nil
+	}
+	if metadata != nil {
+		if err := d.meta2(index, metadata); err != nil {
+			return err
+		}
+	}
+	for len(b) > 0 {
+		num, typ, value, rest, err := next(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		if typ != protowire.BytesType {
+			continue
+		}
+		switch num {
+		case 2:
+			err = d.sample(index, value)
+		case 3:
+			err = d.histogram2(index, value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// histogram2 turns a histogram of 2.0 into one of 1.0.
+func (d *decoder) histogram2(index int32, b []byte) error {
+	var h writev2.Histogram
+	if err := h.Unmarshal(b); err != nil {
+		return err
+	}
+	if h.IsFloatHistogram() {
+		d.histogram(index, prompb.FromFloatHistogram(h.Timestamp, h.ToFloatHistogram()), nil)
+	} else {
+		d.histogram(index, prompb.FromIntHistogram(h.Timestamp, h.ToIntHistogram()), nil)
+	}
+	return nil
+}
+
+// meta2 reads an io.prometheus.write.v2.Metadata of the series at index.
+func (d *decoder) meta2(index int32, b []byte) error {
+	var kind, help, unit uint64
+	for len(b) > 0 {
+		num, typ, value, rest, err := next(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		if typ != protowire.VarintType {
+			continue
+		}
+		v, _ := protowire.ConsumeVarint(value)
+		switch num {
+		case 1:
+			kind = v
+		case 3:
+			help = v
+		case 4:
+			unit = v
+		}
+	}
+	if kind >= uint64(len(metricTypes)) || help >= uint64(len(d.symbols)) || unit >= uint64(len(d.symbols)) {
+		return nil // what is told wrongly of a metric doesn't make its samples wrong
+	}
+	if kind == 0 && help == 0 && unit == 0 {
+		return nil
+	}
+	m := signal.Meta{Type: metricTypes[kind], Help: d.symbols[help], Unit: d.symbols[unit]}
+	m.Name = family(d.g.Batch.Dict[index].Labels.Value(signal.MetricName), m.Type)
+	d.meta(m)
+	return nil
+}

@@ -1,0 +1,435 @@
+package stream
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/klauspost/compress/zstd"
+
+	"homeostat/internal/signal"
+)
+
+// A message is one byte, the version, and a zstd frame (with its own checksum) of these columns. Numbers are varints; a
+// "string" is an index into the table of strings that comes first, so that a label that a thousand series share is written
+// once:
+//
+//	strings    count, then each: length, bytes
+//	series     count, then each: labels, then a pair of strings for each
+//	rows       count
+//	  series     difference from the row before, signed
+//	  times      difference from the row before, signed
+//	  values     8 planes of count bytes, the lowest first: bits of the value XOR those of the row before, if that is of the
+//	             same series. Planes, as the high bytes of neighbours are alike and pack well.
+//	histograms count, then each: series, time (difference from the one before, signed), length, bytes
+//	meta       count, then each: four strings
+//
+// A series' id is not written: it follows from the labels. A reader refuses any other version.
+const codecVersion = 1
+
+const (
+	maxRaw     = 16 << 20 // bytes of a message's columns; more is damage
+	maxLabels  = 512      // of one series
+	maxMessage = 8 << 20  // bytes of a message as published
+)
+
+// errDamaged is what decoding says of bytes that are no message, with the part that doesn't hold.
+var errDamaged = errors.New("damaged message")
+
+func damaged(part string) error { return fmt.Errorf("%w: %s", errDamaged, part) }
+
+// encoder turns batches into messages. It keeps its buffers and is not safe for concurrent use.
+type encoder struct {
+	zstd    *zstd.Encoder
+	strings map[string]uint64
+	table   []string
+	raw     []byte
+	body    []byte
+}
+
+func newEncoder() (*encoder, error) {
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(256<<10))
+	if err != nil {
+		return nil, err
+	}
+	return &encoder{zstd: z, strings: map[string]uint64{}}, nil
+}
+
+// str returns the index of s in the table of strings.
+func (e *encoder) str(s string) uint64 {
+	if i, ok := e.strings[s]; ok {
+		return i
+	}
+	i := uint64(len(e.table))
+	e.strings[s] = i
+	e.table = append(e.table, s)
+	return i
+}
+
+// appendMessage appends b as a message to dst. It fails only on a batch whose columns don't fit together or that is too long.
+func (e *encoder) appendMessage(dst []byte, b *signal.Batch) ([]byte, error) {
+	if err := check(b); err != nil {
+		return dst, err
+	}
+	clear(e.strings)
+	e.table = e.table[:0]
+
+	// The body comes first: it fills the table of strings, which stands before it.
+	p := e.body[:0]
+	p = binary.AppendUvarint(p, uint64(len(b.Dict)))
+	for i := range b.Dict {
+		ls := b.Dict[i].Labels
+		p = binary.AppendUvarint(p, uint64(len(ls)))
+		for _, l := range ls {
+			p = binary.AppendUvarint(p, e.str(l.Name))
+			p = binary.AppendUvarint(p, e.str(l.Value))
+		}
+	}
+	p = appendRows(p, b)
+	p = binary.AppendUvarint(p, uint64(len(b.Histograms)))
+	var before int64
+	for i := range b.Histograms {
+		h := &b.Histograms[i]
+		p = binary.AppendUvarint(p, uint64(h.Series))
+		p = binary.AppendVarint(p, h.Time-before)
+		p = binary.AppendUvarint(p, uint64(len(h.Data)))
+		p = append(p, h.Data...)
+		before = h.Time
+	}
+	p = binary.AppendUvarint(p, uint64(len(b.Meta)))
+	for _, m := range b.Meta {
+		for _, s := range [...]string{m.Name, m.Type, m.Unit, m.Help} {
+			p = binary.AppendUvarint(p, e.str(s))
+		}
+	}
+	e.body = p
+
+	raw := binary.AppendUvarint(e.raw[:0], uint64(len(e.table)))
+	for _, s := range e.table {
+		raw = binary.AppendUvarint(raw, uint64(len(s)))
+		raw = append(raw, s...)
+	}
+	raw = append(raw, p...)
+	e.raw = raw
+	if len(raw) > maxRaw {
+		return dst, fmt.Errorf("batch of %d samples takes %d bytes, %d at most", b.Len(), len(raw), maxRaw)
+	}
+	n := len(dst)
+	dst = e.zstd.EncodeAll(raw, append(dst, codecVersion))
+	if len(dst)-n > maxMessage {
+		return dst[:n], fmt.Errorf("batch of %d samples takes %d bytes packed, %d at most", b.Len(), len(dst)-n, maxMessage)
+	}
+	return dst, nil
+}
+
+func appendRows(p []byte, b *signal.Batch) []byte {
+	n := len(b.Series)
+	p = binary.AppendUvarint(p, uint64(n))
+	var s int64
+	for _, v := range b.Series {
+		p = binary.AppendVarint(p, int64(v)-s)
+		s = int64(v)
+	}
+	var t int64
+	for _, v := range b.Times {
+		p = binary.AppendVarint(p, v-t)
+		t = v
+	}
+	at := len(p)
+	p = slices.Grow(p, 8*n)[:at+8*n]
+	planes := p[at:]
+	for i, v := range b.Values {
+		bits := math.Float64bits(v)
+		if i > 0 && b.Series[i] == b.Series[i-1] {
+			bits ^= math.Float64bits(b.Values[i-1])
+		}
+		for k := range 8 {
+			planes[k*n+i] = byte(bits >> (8 * k))
+		}
+	}
+	return p
+}
+
+// check refuses a batch that would not read back as it is.
+func check(b *signal.Batch) error {
+	if len(b.Times) != len(b.Series) || len(b.Values) != len(b.Series) {
+		return fmt.Errorf("batch with columns of %d series, %d times and %d values", len(b.Series), len(b.Times), len(b.Values))
+	}
+	for _, s := range b.Series {
+		if uint(s) >= uint(len(b.Dict)) {
+			return fmt.Errorf("batch names series %d of %d", s, len(b.Dict))
+		}
+	}
+	for i := range b.Histograms {
+		if s := b.Histograms[i].Series; uint(s) >= uint(len(b.Dict)) {
+			return fmt.Errorf("batch names series %d of %d", s, len(b.Dict))
+		}
+	}
+	for i := range b.Dict {
+		if n := len(b.Dict[i].Labels); n > maxLabels {
+			return fmt.Errorf("series with %d labels, %d at most", n, maxLabels)
+		}
+	}
+	return nil
+}
+
+// decoder turns messages back into batches. It remembers the series that it has met, so that a batch of known series costs
+// no allocation, and is not safe for concurrent use.
+type decoder struct {
+	zstd   *zstd.Decoder
+	raw    []byte
+	table  [][]byte
+	pairs  [][]byte // names and values of the series being read
+	key    []byte
+	series map[signal.SeriesID]signal.Series
+	older  map[signal.SeriesID]signal.Series // the generation before: what isn't met again is forgotten
+	text   map[string]string
+}
+
+// seriesKept bounds the series of one of the decoder's two generations.
+const seriesKept = 1 << 17
+
+func newDecoder() (*decoder, error) {
+	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxRaw), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, err
+	}
+	return &decoder{
+		zstd:   z,
+		series: map[signal.SeriesID]signal.Series{},
+		older:  map[signal.SeriesID]signal.Series{},
+		text:   map[string]string{},
+	}, nil
+}
+
+func (d *decoder) close() { d.zstd.Close() }
+
+// decode fills b, which it empties first, from a message. Labels in it may be kept by whoever reads; the columns may not.
+func (d *decoder) decode(b *signal.Batch, msg []byte) error {
+	b.Reset()
+	if len(msg) == 0 {
+		return damaged("empty")
+	}
+	if msg[0] != codecVersion {
+		return fmt.Errorf("message of version %d, known is %d", msg[0], codecVersion)
+	}
+	raw, err := d.zstd.DecodeAll(msg[1:], d.raw[:0])
+	if err != nil {
+		return damaged(err.Error())
+	}
+	d.raw = raw
+	r := cursor{p: raw}
+	if err := d.readStrings(&r); err != nil {
+		return err
+	}
+	for range r.count(1) {
+		s, err := d.readSeries(&r)
+		if err != nil {
+			return err
+		}
+		b.Dict = append(b.Dict, s)
+	}
+	if err := readRows(&r, b); err != nil {
+		return err
+	}
+	var t int64
+	for range r.count(3) {
+		s := r.uvarint()
+		t += r.varint()
+		data := r.bytes(r.uvarint())
+		if r.bad || s >= uint64(len(b.Dict)) {
+			return damaged("histograms")
+		}
+		b.Histograms = append(b.Histograms, signal.Histogram{Series: int32(s), Time: t, Data: data})
+	}
+	for range r.count(4) {
+		var f [4]string
+		for i := range f {
+			s, ok := d.at(r.uvarint())
+			if !ok || r.bad {
+				return damaged("meta")
+			}
+			f[i] = d.intern(s)
+		}
+		b.Meta = append(b.Meta, signal.Meta{Name: f[0], Type: f[1], Unit: f[2], Help: f[3]})
+	}
+	if r.bad || len(r.p) != 0 {
+		return damaged("length")
+	}
+	return nil
+}
+
+func (d *decoder) readStrings(r *cursor) error {
+	d.table = d.table[:0]
+	for range r.count(1) {
+		d.table = append(d.table, r.bytes(r.uvarint()))
+		if r.bad {
+			return damaged("strings")
+		}
+	}
+	if r.bad {
+		return damaged("strings")
+	}
+	return nil
+}
+
+func (d *decoder) at(i uint64) ([]byte, bool) {
+	if i >= uint64(len(d.table)) {
+		return nil, false
+	}
+	return d.table[i], true
+}
+
+func (d *decoder) readSeries(r *cursor) (signal.Series, error) {
+	n := r.count(2)
+	if n > maxLabels {
+		return signal.Series{}, damaged("labels")
+	}
+	d.pairs, d.key = d.pairs[:0], d.key[:0]
+	for range 2 * n {
+		s, ok := d.at(r.uvarint())
+		if !ok || r.bad {
+			return signal.Series{}, damaged("labels")
+		}
+		d.pairs = append(d.pairs, s)
+		d.key = append(append(d.key, s...), 0xff)
+	}
+	if r.bad {
+		return signal.Series{}, damaged("series")
+	}
+	id := signal.SeriesID(xxhash.Sum64(d.key)) // as signal.Labels.ID has it
+	s, ok := d.series[id]
+	if !ok {
+		if s, ok = d.older[id]; ok {
+			d.keep(s)
+		}
+	}
+	if ok && d.same(s.Labels) {
+		return s, nil
+	}
+	ls := make(signal.Labels, n)
+	for i := range ls {
+		ls[i] = signal.Label{Name: d.intern(d.pairs[2*i]), Value: d.intern(d.pairs[2*i+1])}
+	}
+	s = signal.MakeSeries(ls)
+	d.keep(s)
+	return s, nil
+}
+
+// same reports whether the series being read has these labels: two series may share a hash.
+func (d *decoder) same(ls signal.Labels) bool {
+	if len(d.pairs) != 2*len(ls) {
+		return false
+	}
+	for i, l := range ls {
+		if l.Name != string(d.pairs[2*i]) || l.Value != string(d.pairs[2*i+1]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *decoder) keep(s signal.Series) {
+	if len(d.series) >= seriesKept {
+		d.older, d.series = d.series, d.older
+		clear(d.series)
+		clear(d.text)
+	}
+	d.series[s.ID] = s
+}
+
+func (d *decoder) intern(p []byte) string {
+	if s, ok := d.text[string(p)]; ok {
+		return s
+	}
+	if len(d.text) >= seriesKept {
+		clear(d.text)
+	}
+	s := string(p)
+	d.text[s] = s
+	return s
+}
+
+func readRows(r *cursor, b *signal.Batch) error {
+	n := r.count(10) // one byte of series, one of time, eight of value at least
+	var s int64
+	for range n {
+		s += r.varint()
+		if s < 0 || s >= int64(len(b.Dict)) {
+			return damaged("rows")
+		}
+		b.Series = append(b.Series, int32(s))
+	}
+	var t int64
+	for range n {
+		t += r.varint()
+		b.Times = append(b.Times, t)
+	}
+	planes := r.bytes(uint64(8 * n))
+	if r.bad {
+		return damaged("rows")
+	}
+	var before uint64
+	for i := range n {
+		var bits uint64
+		for k := range 8 {
+			bits |= uint64(planes[k*n+i]) << (8 * k)
+		}
+		if i > 0 && b.Series[i] == b.Series[i-1] {
+			bits ^= before
+		}
+		before = bits
+		b.Values = append(b.Values, math.Float64frombits(bits))
+	}
+	return nil
+}
+
+// cursor reads from the front of p. What doesn't hold sets bad, and all later reads give nothing.
+type cursor struct {
+	p   []byte
+	bad bool
+}
+
+func (c *cursor) uvarint() uint64 {
+	v, n := binary.Uvarint(c.p)
+	if n <= 0 || c.bad {
+		c.bad = true
+		return 0
+	}
+	c.p = c.p[n:]
+	return v
+}
+
+func (c *cursor) varint() int64 {
+	v, n := binary.Varint(c.p)
+	if n <= 0 || c.bad {
+		c.bad = true
+		return 0
+	}
+	c.p = c.p[n:]
+	return v
+}
+
+// count reads how many things follow that take at least size bytes each. More than can follow is damage, so that nobody
+// makes room for what isn't there.
+func (c *cursor) count(size int) int {
+	n := c.uvarint()
+	if n > uint64(len(c.p)/size) {
+		c.bad = true
+		return 0
+	}
+	return int(n)
+}
+
+func (c *cursor) bytes(n uint64) []byte {
+	if n > uint64(len(c.p)) || c.bad {
+		c.bad = true
+		return nil
+	}
+	p := c.p[:n:n]
+	c.p = c.p[n:]
+	return p
+}

@@ -1,0 +1,141 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"homeostat/internal/signal"
+)
+
+// How much a reader lets JetStream send ahead.
+const (
+	readAheadMessages = 256
+	readAheadBytes    = 4 << 20
+)
+
+// Read calls fn with each message after the position after, in order, each once, and waits for more until ctx ends or fn
+// fails; it returns the context's cause or fn's error. The batch and its columns are valid only within fn; the labels in its
+// dictionary may be kept. What doesn't decode is counted, logged and stepped over.
+func (s *Stream) Read(ctx context.Context, after uint64, fn func(seq uint64, b *signal.Batch) error) error {
+	dec, err := newDecoder()
+	if err != nil {
+		return err
+	}
+	defer dec.close()
+	if after > s.opened && after > max(s.shown.Load(), s.last.Load()) {
+		s.log.WarnContext(ctx, "position beyond the stream: messages were lost with it", "position", after, "last", s.opened)
+		after = s.opened
+	}
+	r := reader{s: s, dec: dec, last: after, fn: fn}
+	for {
+		err := r.run(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if f, ok := errors.AsType[*fnError](err); ok {
+			return f.err
+		}
+		s.metrics.resets.Inc()
+		s.log.DebugContext(ctx, "stream reader starts again", "position", r.last, "err", err)
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-s.stop:
+			return ErrClosed
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// reader is one Read.
+type reader struct {
+	s     *Stream
+	dec   *decoder
+	batch signal.Batch
+	last  uint64 // sequence of the message that fn has had
+	gap   uint64 // sequence before which messages were missing
+	fn    func(uint64, *signal.Batch) error
+}
+
+// fnError carries the error of the caller's function through.
+type fnError struct{ err error }
+
+func (e *fnError) Error() string { return e.err.Error() }
+
+// run reads with one ordered consumer until something fails.
+func (r *reader) run(ctx context.Context) error {
+	cons, err := r.s.js.OrderedConsumer(ctx, streamName, jetstream.OrderedConsumerConfig{
+		FilterSubjects:    []string{"samples.*"},
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       r.last + 1,
+		InactiveThreshold: time.Minute,
+	})
+	if err != nil {
+		return fmt.Errorf("read the stream: %w", err)
+	}
+	msgs, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(readAheadMessages, readAheadBytes))
+	if err != nil {
+		return fmt.Errorf("read the stream: %w", err)
+	}
+	defer msgs.Stop()
+	for {
+		msg, err := msgs.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return fmt.Errorf("read the stream: %w", err)
+		}
+		if err := r.take(ctx, msg); err != nil {
+			return err
+		}
+	}
+}
+
+// take hands one message on.
+func (r *reader) take(ctx context.Context, msg jetstream.Msg) error {
+	md, err := msg.Metadata()
+	if err != nil {
+		return err
+	}
+	seq := md.Sequence.Stream
+	if seq <= r.last {
+		return nil // a consumer that was made anew may begin a little early
+	}
+	if seq != r.last+1 && r.gap != seq {
+		// Nothing but Trim removes messages, and it stays behind all readers. Look twice before believing in a gap.
+		st, err := r.s.js.Stream(ctx, streamName)
+		if err != nil {
+			return err
+		}
+		if st.CachedInfo().State.FirstSeq != seq {
+			r.gap = seq
+			return fmt.Errorf("message %d after %d", seq, r.last)
+		}
+	}
+	if seq != r.last+1 {
+		r.s.metrics.missed.Add(float64(seq - r.last - 1))
+		r.s.log.WarnContext(ctx, "messages are missing in the stream", "from", r.last+1, "to", seq-1)
+	}
+	partition := strings.TrimPrefix(msg.Subject(), "samples.")
+	if err := r.dec.decode(&r.batch, msg.Data()); err != nil {
+		r.s.metrics.damaged.Inc()
+		r.s.log.ErrorContext(ctx, "message stepped over", "seq", seq, "partition", partition, "err", err)
+		r.last = seq
+		return nil
+	}
+	r.batch.ID = signal.KindBatch + "-" + partition + "-" + strconv.FormatUint(seq, 10)
+	if err := r.fn(seq, &r.batch); err != nil {
+		return &fnError{err}
+	}
+	r.last = seq
+	for {
+		shown := r.s.shown.Load()
+		if shown >= seq || r.s.shown.CompareAndSwap(shown, seq) {
+			return nil
+		}
+	}
+}
