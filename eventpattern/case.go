@@ -1,15 +1,30 @@
 package eventpattern
 
-import "unicode"
+import (
+	"unicode"
+	"unicode/utf8"
+)
 
-// fullUpper is the upper case of one character in full: the hundred or so that become more than one, and otherwise
-// what package unicode says.
+// appendLower appends the lower case of one character, which for İ is two.
+func appendLower(dst []byte, r rune) []byte {
+	if r == 'İ' {
+		return append(dst, "i\u0307"...)
+	}
+	return utf8.AppendRune(dst, unicode.ToLower(r))
+}
+
+// appendUpper appends the upper case of one character in full.
+func appendUpper(dst []byte, r rune) []byte {
+	if s := longUpper(r); s != "" {
+		return append(dst, s...)
+	}
+	return utf8.AppendRune(dst, unicode.ToUpper(r))
+}
+
+// longUpper is the upper case of a character for which that is more than one, or empty.
 //
 // Source: the unconditional mappings of Unicode's SpecialCasing.txt.
-func fullUpper(r rune) string {
-	if r < 0xdf {
-		return string(unicode.ToUpper(r))
-	}
+func longUpper(r rune) string {
 	switch r {
 	case 'ß':
 		return "SS"
@@ -156,5 +171,5 @@ func fullUpper(r rune) string {
 	case 'ﬗ':
 		return "\u0544\u053d"
 	}
-	return string(unicode.ToUpper(r))
+	return ""
 }

@@ -123,12 +123,3 @@ func parseEvent(event []byte) (*node, error) {
 	}
 	return root, nil
 }
-
-// Match says whether the pattern matches the event.
-func (p *Pattern) Match(event []byte) (bool, error) {
-	root, err := parseEvent(event)
-	if err != nil {
-		return false, err
-	}
-	return naiveMatch(p.rules, leaves(root)), nil
-}

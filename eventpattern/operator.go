@@ -40,7 +40,7 @@ type test struct {
 	op     op
 	text   string              // operand as the pattern has it, without JSON's escapes
 	fold   []foldStep          // of the operators that ignore case
-	glob   []string            // of a wildcard: what stands between its stars
+	glob   [][]byte            // of a wildcard: what stands between its stars
 	num    decimal             // of opNumber
 	lo, hi bound               // of opNumeric
 	ip     address             // of opCIDR, and of opString where its text is an address
@@ -168,8 +168,8 @@ var (
 )
 
 // parseGlob splits a wildcard at its stars. A wildcard without one gives a single part.
-func parseGlob(s string) ([]string, error) {
-	var parts []string
+func parseGlob(s string) ([][]byte, error) {
+	var parts [][]byte
 	var part []byte
 	for i := 0; i < len(s); i++ {
 		switch {
@@ -177,8 +177,8 @@ func parseGlob(s string) ([]string, error) {
 			if i+1 < len(s) && s[i+1] == '*' {
 				return nil, errTwoStars
 			}
-			parts = append(parts, string(part))
-			part = part[:0]
+			parts = append(parts, part)
+			part = nil
 		case s[i] == '\\':
 			if i+1 == len(s) || s[i+1] != '*' && s[i+1] != '\\' {
 				return nil, errGlobEscape
@@ -189,7 +189,7 @@ func parseGlob(s string) ([]string, error) {
 			part = append(part, s[i])
 		}
 	}
-	return append(parts, string(part)), nil
+	return append(parts, part), nil
 }
 
 // anythingBut reads the operand of anything-but: a string, a number, a list of either, or an operator over one or more strings.

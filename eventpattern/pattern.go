@@ -1,11 +1,14 @@
 package eventpattern
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"go/token"
+	"math"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -26,8 +29,12 @@ var ErrLimit = errors.New("beyond a limit of AWS")
 // Pattern is an event pattern, ready to match. It is immutable and safe for concurrent use.
 type Pattern struct {
 	name     string
+	text     []byte
 	rules    []rule
 	warnings []error
+
+	once   sync.Once
+	single Matcher // holds the pattern alone, from the first Match on
 }
 
 // rule is one way through a pattern: fields that must all match. $or makes several of one pattern. It is sorted by path, which is
@@ -69,7 +76,7 @@ func Parse(name string, text []byte) (*Pattern, error) {
 	if n := utf8.RuneCount(text); n > maxCharacters {
 		c.limit(0, "%d characters, of which AWS takes %d unless asked for more", n, maxCharacters)
 	}
-	p := &Pattern{name: name, rules: c.rules}
+	p := &Pattern{name: name, text: slices.Clone(text), rules: c.rules}
 	slices.SortStableFunc(c.warnings, byPlace)
 	for _, w := range c.warnings {
 		p.warnings = append(p.warnings, w)
@@ -83,6 +90,23 @@ func (p *Pattern) Name() string { return p.name }
 // Warnings returns, in the order of the text, a [*PlaceError] for each thing that is accepted but deserves a look: it wraps
 // [ErrDuplicate] or [ErrLimit].
 func (p *Pattern) Warnings() []error { return slices.Clone(p.warnings) }
+
+// Match says whether the pattern matches the event. Unlike a [Matcher], it also checks that the whole event is JSON. ErrNotObject
+// says that it is, but not an object.
+func (p *Pattern) Match(event []byte) (bool, error) {
+	if !json.Valid(event) {
+		if _, err := parseJSON(event); err != nil {
+			return false, err
+		}
+	}
+	p.once.Do(func() {
+		p.single.config.MaxBytes = math.MaxInt64
+		_ = p.single.Add("", p) // fails for want of memory only
+	})
+	var room [1]string
+	names, err := p.single.Match(room[:0], event)
+	return len(names) > 0, err
+}
 
 func joinInOrder(mistakes []*PlaceError) error {
 	slices.SortStableFunc(mistakes, byPlace)

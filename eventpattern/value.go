@@ -2,7 +2,6 @@ package eventpattern
 
 import (
 	"strconv"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -283,7 +282,7 @@ func foldSteps(text string) []foldStep {
 			steps = append(steps, foldStep{text[i : i+size], text[i : i+size]})
 			continue
 		}
-		steps = append(steps, foldStep{fullLower(r), fullUpper(r)})
+		steps = append(steps, foldStep{string(appendLower(nil, r)), string(appendUpper(nil, r))})
 	}
 	return steps
 }
@@ -322,11 +321,3 @@ func foldSuffix(v []byte, steps []foldStep) bool {
 func hasPrefix(v []byte, s string) bool { return len(v) >= len(s) && string(v[:len(s)]) == s }
 
 func hasSuffix(v []byte, s string) bool { return len(v) >= len(s) && string(v[len(v)-len(s):]) == s }
-
-// fullLower is the lower case of one character, which for İ is two.
-func fullLower(r rune) string {
-	if r == 'İ' {
-		return "i\u0307"
-	}
-	return string(unicode.ToLower(r))
-}

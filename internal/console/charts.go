@@ -13,12 +13,15 @@ import (
 	"homeostat/internal/signal"
 )
 
-// chartRanges are the spans that charts can show, with their steps: some 300 points each, a comfortable page's width.
-var chartRanges = []struct {
+// chartRange is a span that charts can show.
+type chartRange struct {
 	Name string
 	Span time.Duration
 	Step time.Duration
-}{
+}
+
+// chartRanges are the spans that charts can show, with their steps: some 300 points each, a comfortable page's width.
+var chartRanges = []chartRange{
 	{"15m", 15 * time.Minute, 5 * time.Second},
 	{"1h", time.Hour, 15 * time.Second},
 	{"6h", 6 * time.Hour, time.Minute},

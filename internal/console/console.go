@@ -21,7 +21,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -119,6 +118,18 @@ func New(loop Loop, log *slog.Logger, reg prometheus.Registerer) (*Console, erro
 func (c *Console) all() []page {
 	return []page{
 		{"/", "page_overview.html", "overview", []string{"part_verdict", "part_now", "part_entities", "part_lately", "part_stages"}, c.overview},
+		{"/entities", "page_entities.html", "overview", []string{"part_entities"}, c.entities},
+		{"/entities/{id}", "page_entity.html", "overview", []string{"part_entity", "part_entity_more"}, c.entity},
+		{"/incidents", "page_incidents.html", "incidents", []string{"part_incidents"}, c.incidents},
+		{"/incidents/{id}", "page_incident.html", "incidents", []string{"part_incident"}, c.incident},
+		{"/executions", "page_executions.html", "executions", []string{"part_executions"}, c.executions},
+		{"/executions/{id}", "page_execution.html", "executions", []string{"part_execution"}, c.execution},
+		{"/events", "page_events.html", "events", []string{"part_events"}, c.events},
+		{"/events/{id}", "page_event.html", "events", nil, c.event},
+		{"/runbooks", "page_runbooks.html", "runbooks", nil, c.runbooks},
+		{"/runbooks/{name}", "page_runbook.html", "runbooks", nil, c.runbook},
+		{"/why/{id}", "page_why.html", "", []string{"part_why"}, c.why},
+		{"/health", "page_health.html", "health", []string{"part_health"}, c.health},
 	}
 }
 
@@ -218,7 +229,7 @@ func (c *Console) parse(file string) (*template.Template, error) {
 			}
 			return template.HTML(`<div id="` + name + `" data-mark="` + mark + `">` + text + `</div>`), nil //nolint:gosec // drawn by html/template a line above
 		},
-		"when": when, "ago": ago, "short": short, "json": pretty, "seg": url.PathEscape,
+		"when": when, "ago": ago, "short": short, "json": pretty, "seg": seg, "thing": thing,
 	})
 	return t.ParseFS(files, "templates/layout.html", "templates/part_*.html", "templates/"+file)
 }

@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"maps"
 	"math"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -130,3 +133,9 @@ func count(n int, noun string) string {
 
 // percent writes a share in words a person reads at a glance.
 func percent(v float64) string { return strconv.Itoa(int(math.Round(v*100))) + " %" }
+
+// seg writes a text as one segment of a path.
+func seg(s string) string { return url.PathEscape(s) }
+
+// sortedKeys returns a map's keys in order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 func TestPagesFitEveryScreen(t *testing.T) {
 	w := troubledWorld()
 	ctx, address := browse(t, w, somebody)
-	pages := map[string]string{"overview": "/"}
+	pages := allPages(w)
 	for name, path := range pages {
 		for _, s := range []struct {
 			name, scheme string
@@ -28,6 +29,7 @@ func TestPagesFitEveryScreen(t *testing.T) {
 				chromedp.EmulateViewport(s.width, 860),
 				chromedp.Navigate(address+path),
 				chromedp.WaitVisible(chromedp.CSS("main h1")),
+				settled(),
 			); err != nil {
 				t.Fatalf("%s, %s: %v", name, s.name, err)
 			}
@@ -41,4 +43,22 @@ func TestPagesFitEveryScreen(t *testing.T) {
 			}
 		}
 	}
+}
+
+// allPages are the addresses of all pages of a troubled world.
+func allPages(w *world) map[string]string {
+	return map[string]string{
+		"overview": "/", "entities": "/entities", "entity": "/entities/host:web-1", "incidents": "/incidents", "incident": "/incidents/" + w.incidents[1].ID,
+		"executions": "/executions", "execution": "/executions/" + w.executions[1].ID, "events": "/events", "event": "/events/" + w.events[0].ID,
+		"event-hostile": "/events/ev-outside", "runbooks": "/runbooks", "runbook": "/runbooks/HighCPU-Host",
+		"why": "/why/" + w.chain[3].ID, "health": "/health", "error": "/nowhere",
+	}
+}
+
+// settled waits for the fonts, and for the charts where there are any.
+func settled() chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := chromedp.Poll[bool](`document.fonts.status === "loaded" && (!document.getElementById("charts") || document.getElementById("charts").dataset.drawn !== undefined)`)(ctx, t)
+		return err
+	})
 }

@@ -17,6 +17,7 @@ type overviewView struct {
 	Needs    []executionRow
 	MayAct   bool // the reader may approve
 	Entities []entityRow
+	More     string // the entities that are not shown: "12 more entities"
 	Lately   []eventRow
 	Stages   []stageRow
 }
@@ -42,7 +43,10 @@ type entityRow struct {
 }
 
 // most rows of each list on the overview; pages behind have the rest.
-const overviewRows = 8
+const (
+	overviewRows     = 8
+	overviewEntities = 12
+)
 
 func (c *Console) overview(ctx context.Context, r *http.Request) (titled, error) {
 	v := overviewView{MayAct: signal.ActorOf(r.Context()).Role.Allows(signal.Approver)}
@@ -86,6 +90,9 @@ func (c *Console) overview(ctx context.Context, r *http.Request) (titled, error)
 	}
 	v.Stages = c.stageRows()
 	v.Verdict = c.judge(v)
+	if n := len(v.Entities) - overviewEntities; n > 0 {
+		v.Entities, v.More = v.Entities[:overviewEntities], count(n, "more entity")
+	}
 	return v, nil
 }
 
@@ -197,7 +204,7 @@ func (c *Console) entityRows(ctx context.Context, open []signal.Incident) ([]ent
 	for _, e := range es {
 		row := entityRow{ID: string(e.ID), Name: e.ID.Name(), Kind: e.ID.Kind(), Sparks: sparks[e.ID], Seen: e.LastSeen, State: "in range"}
 		if in, ok := tones[e.ID]; ok {
-			row.Tone, row.State = string(in.Severity), in.Title
+			row.Tone, row.State = tone(in.Severity), "out of range"
 			wrong = append(wrong, row)
 			continue
 		}

@@ -176,6 +176,13 @@ func (h *History) Position() uint64 {
 	return h.safeSeq
 }
 
+// Committed returns the position up to which samples are committed: queries see them, and a kill doesn't lose them.
+func (h *History) Committed() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.committed
+}
+
 // settle moves safeSeq over the commits that are old enough.
 func (h *History) settle(now time.Time) {
 	n := 0

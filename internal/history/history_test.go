@@ -143,12 +143,6 @@ func cpu(hostName string, idle float64, at time.Time) *signal.Batch {
 	return b
 }
 
-func (h *History) position() uint64 {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.committed
-}
-
 func TestCPURuleFiresAndResolves(t *testing.T) {
 	h := open(t, Config{})
 	defer h.Close()
@@ -208,7 +202,7 @@ func TestAPIAnswers(t *testing.T) {
 	b := cpu("web-1", 0.5, time.Now())
 	b.Meta = []signal.Meta{{Name: "system_cpu_utilization_ratio", Type: "gauge", Unit: "1", Help: "CPU by mode."}}
 	s.put(b)
-	eventually(t, "the batch is committed", func() bool { return h.position() == 1 })
+	eventually(t, "the batch is committed", func() bool { return h.Committed() == 1 })
 	srv := httptest.NewServer(h.Handler())
 	defer srv.Close()
 	for _, path := range []string{

@@ -13,11 +13,9 @@ import (
 	"homeostat/internal/signal"
 )
 
-// How much a reader lets JetStream send ahead.
-const (
-	readAheadMessages = 256
-	readAheadBytes    = 4 << 20
-)
+// readAhead is how many messages JetStream may send a reader ahead. (A limit in bytes beside it was tried: its status messages
+// overflow the client's channel of as many messages, and each time the reader has to start again.)
+const readAhead = 128
 
 // Read calls fn with each message after the position after, in order, each once, and waits for more until ctx ends or fn
 // fails; it returns the context's cause or fn's error. The batch and its columns are valid only within fn; the labels in its
@@ -79,7 +77,7 @@ func (r *reader) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the stream: %w", err)
 	}
-	msgs, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(readAheadMessages, readAheadBytes))
+	msgs, err := cons.Messages(jetstream.PullMaxMessages(readAhead))
 	if err != nil {
 		return fmt.Errorf("read the stream: %w", err)
 	}

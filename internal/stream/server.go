@@ -92,7 +92,8 @@ func (s *Stream) start(ctx context.Context) error {
 		return fmt.Errorf("the stream in %s didn't start within %s", s.cfg.Dir, wait)
 	}
 	s.conn, err = nats.Connect("", nats.InProcessServer(srv), nats.Name("homeostat"), nats.MaxReconnects(-1),
-		nats.ReconnectWait(100*time.Millisecond), nats.ReconnectBufSize(-1))
+		nats.ReconnectWait(100*time.Millisecond), nats.ReconnectBufSize(-1),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.log.Debug("nats", "err", err) }))
 	if err != nil {
 		return fmt.Errorf("connect to the stream: %w", err)
 	}

@@ -111,6 +111,150 @@
     document.getElementById("notice").replaceChildren(p);
   });
 
+  // --- charts ------------------------------------------------------------------------------------------------------
+  const box = document.getElementById("charts");
+  const drawn = new Map(); // by the chart's name
+  function css(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
+  const units = {
+    ratio: (v) => (v * 100).toFixed(Math.abs(v) < 0.0995 ? 1 : 0) + " %",
+    rate: (v) => bytes(v) + "/s",
+    size: bytes,
+    plain: (v) => String(Number(v.toPrecision(4))),
+  };
+  function bytes(v) {
+    for (const [at, name] of [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "kB"]]) {
+      if (Math.abs(v) >= at * 0.9995) {
+        const x = v / at;
+        return x.toFixed(Math.abs(x) >= 99.95 ? 0 : 1) + " " + name;
+      }
+    }
+    return v.toFixed(0) + " B";
+  }
+  // marked draws what happened: ranges of anomalies and alerts with a foot on the axis, actions as lines.
+  function marked(marks) {
+    return function (u) {
+      const { ctx } = u;
+      const { left, top, width, height } = u.bbox;
+      const px = devicePixelRatio;
+      const clamp = (x) => Math.max(left, Math.min(left + width, x));
+      ctx.save();
+      for (const m of marks()) {
+        const a = clamp(u.valToPos(m.from, "x", true));
+        if (m.kind === "action") {
+          if (m.from < u.scales.x.min || m.from > u.scales.x.max) continue;
+          ctx.fillStyle = css("--active");
+          ctx.fillRect(a - px, top, 2 * px, height);
+          ctx.beginPath();
+          ctx.arc(a, top + 4 * px, 4 * px, 0, 2 * Math.PI);
+          ctx.fill();
+          continue;
+        }
+        if (m.to && m.to < u.scales.x.min) continue;
+        const b = Math.max(a + 2 * px, clamp(u.valToPos(m.to || u.scales.x.max, "x", true)));
+        ctx.globalAlpha = 0.1;
+        ctx.fillStyle = css("--critical");
+        ctx.fillRect(a, top, b - a, height);
+        ctx.globalAlpha = 1;
+        ctx.fillRect(a, top + height - 3 * px, b - a, 3 * px);
+      }
+      ctx.restore();
+    };
+  }
+  let marks = [];
+  function figure(c) {
+    const fig = document.createElement("figure");
+    fig.className = "chart";
+    const cap = document.createElement("figcaption");
+    for (const part of ["name", "value", "note"]) {
+      const s = document.createElement("span");
+      s.className = "chart-" + part;
+      cap.append(s);
+    }
+    const plot = document.createElement("div");
+    fig.append(cap, plot);
+    box.append(fig);
+    const fmt = units[c.unit] || units.plain;
+    const axis = { stroke: css("--soft"), grid: { stroke: css("--hair"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
+    const opts = {
+      width: Math.max(plot.clientWidth, 200), height: 170, padding: [8, 4, 0, 0],
+      legend: { show: false }, cursor: { y: false, points: { size: 6 }, sync: { key: "charts" } },
+      scales: { y: { range: (u, lo, hi) => [Math.min(0, lo), hi <= 0 ? 1 : hi * 1.08] } },
+      axes: [{ ...axis, size: 26 }, { ...axis, size: 66, values: (u, vs) => vs.map(fmt) }],
+      bands: [{ series: [2, 1], fill: css("--band") }],
+      series: [
+        {},
+        { stroke: null, width: 0, points: { show: false }, spanGaps: true },
+        { stroke: null, width: 0, points: { show: false }, spanGaps: true },
+        { stroke: css("--soft"), width: 1, dash: [4, 4], points: { show: false }, spanGaps: true },
+        { stroke: css("--trace"), width: 1.6, points: { show: false } },
+      ],
+      hooks: { draw: [marked(() => marks)], setCursor: [(u) => read(u)] },
+    };
+    const entry = { fig, cap, fmt, u: new uPlot(opts, columns(c), plot), c };
+    function read(u) { label(entry, u.cursor.idx); }
+    new ResizeObserver(function () { entry.u.setSize({ width: Math.max(plot.clientWidth, 200), height: 170 }); }).observe(plot);
+    drawn.set(c.name, entry);
+    return entry;
+  }
+  function columns(c) {
+    const none = c.t.map(() => null);
+    return [c.t, c.lower || none, c.upper || none, c.expected || none, c.value];
+  }
+  // label writes the figures at a point, or the last ones.
+  function label(entry, at) {
+    const { c, fmt, cap, fig } = entry;
+    let i = at;
+    if (i == null) {
+      i = c.t.length - 1;
+      while (i > 0 && c.value[i] == null) i--;
+    }
+    const v = c.value[i];
+    const lo = c.lower && c.lower[i];
+    const hi = c.upper && c.upper[i];
+    const has = lo != null && hi != null;
+    cap.children[0].textContent = c.label;
+    cap.children[1].textContent = v == null ? "–" : fmt(v);
+    cap.children[2].textContent = (at == null ? "" : clock(new Date(c.t[i] * 1000)) + " · ") + (has ? "expected " + fmt(lo) + " to " + fmt(hi) : "nothing expected yet");
+    fig.classList.toggle("outside", has && v != null && (v > hi || v < lo));
+  }
+  let asking = false;
+  async function charts() {
+    if (!box || !window.uPlot || asking || document.hidden) return;
+    asking = true;
+    try {
+      const res = await fetch(box.dataset.charts, { headers: { Accept: "application/json" } });
+      if (!res.ok) throw new Error(String(res.status));
+      const set = await res.json();
+      marks = set.marks;
+      const empty = document.getElementById("charts-empty");
+      if (empty) {
+        empty.hidden = set.charts.length > 0;
+        empty.textContent = "No figures have come in for this span yet.";
+      }
+      for (const c of set.charts) {
+        const entry = drawn.get(c.name) || figure(c);
+        entry.c = c;
+        entry.u.setData(columns(c), false);
+        entry.u.setScale("x", { min: set.from, max: set.to });
+        label(entry, entry.u.cursor.idx);
+      }
+      box.dataset.drawn = String(set.charts.length);
+    } catch (e) {
+      say("charts can't be drawn now", false);
+    } finally {
+      asking = false;
+    }
+  }
+  if (box) {
+    document.addEventListener("homeostat:tick", charts);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", function () {
+      for (const e of drawn.values()) { e.u.destroy(); e.fig.remove(); }
+      drawn.clear();
+      charts();
+    });
+    charts();
+  }
+
   times(document);
   setInterval(function () { times(document); }, 5000);
   open();

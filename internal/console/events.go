@@ -1,0 +1,168 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"homeostat/internal/signal"
+)
+
+// pageRows is how many rows a list shows at once.
+const pageRows = 50
+
+// eventTypes are those that the list can be narrowed to.
+var eventTypes = []string{
+	signal.AnomalyDetected, signal.AnomalyEnded, signal.AlertFiring, signal.AlertResolved, signal.IncidentOpened, signal.IncidentUpdated,
+	signal.IncidentResolved, signal.ExecutionStarted, signal.ExecutionWaitingForApproval, signal.ExecutionSucceeded, signal.ExecutionFailed,
+	signal.ExecutionRefused, signal.ActionTaken,
+}
+
+// eventsView is the list of events, newest first.
+type eventsView struct {
+	Rows   []eventRow
+	Types  []string
+	Type   string
+	Entity string
+	Older  string // the link to the next page
+	Later  bool   // this is not the first page
+}
+
+func (eventsView) title() string { return "Events" }
+
+func (c *Console) events(ctx context.Context, r *http.Request) (titled, error) {
+	q := r.URL.Query()
+	v := eventsView{Types: eventTypes, Type: q.Get("type"), Entity: q.Get("entity"), Later: q.Get("after") != ""}
+	if c.loop.Events == nil {
+		return v, nil
+	}
+	es, next, err := c.loop.Events.Events(ctx, signal.Query{Newest: true, Limit: pageRows, After: q.Get("after"), Type: v.Type, Entity: signal.EntityID(v.Entity)})
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range es {
+		v.Rows = append(v.Rows, newEventRow(e))
+	}
+	v.Older = older("/events", next, "type", v.Type, "entity", v.Entity)
+	return v, nil
+}
+
+// older makes the link to a list's next page; "" when there is none.
+func older(path, next string, params ...string) string {
+	if next == "" {
+		return ""
+	}
+	q := url.Values{"after": {next}}
+	for i := 0; i < len(params); i += 2 {
+		if params[i+1] != "" {
+			q.Set(params[i], params[i+1])
+		}
+	}
+	return path + "?" + q.Encode()
+}
+
+// eventView is one event.
+type eventView struct {
+	eventRow
+	Subject, SubjectLink string
+	Account, Region      string
+	Resources            []string
+	Causes               []string
+	Finding              *findingView
+	Envelope             string
+}
+
+func (v eventView) title() string { return v.Type }
+
+func (c *Console) event(ctx context.Context, r *http.Request) (titled, error) {
+	if c.loop.Events == nil {
+		return nil, errAbsent
+	}
+	e, err := c.loop.Events.Event(ctx, r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	v := eventView{eventRow: newEventRow(e), Account: e.Account, Region: e.Region, Resources: e.Resources, Envelope: pretty(e)}
+	var h signal.Head
+	_ = json.Unmarshal(e.Detail, &h)
+	v.Subject, v.Causes = h.ID, h.Cause
+	switch e.DetailType {
+	case signal.AnomalyDetected, signal.AnomalyEnded:
+		v.Finding = newFinding("anomaly", e.Detail)
+	case signal.AlertFiring, signal.AlertResolved:
+		v.Finding = newFinding("alert", e.Detail)
+	}
+	return v, nil
+}
+
+// findingView is an anomaly or alert, laid out.
+type findingView struct {
+	ID, Kind, Reason, Tone string
+	Began, Ended           time.Time
+	Facts                  []pair
+	Features               []featureRow
+	Processes              []processRow
+}
+
+// featureRow is one input of an anomaly.
+type featureRow struct {
+	Name, Value, Expected, Range, Share string
+	Part                                float64 // of the score, 0 to 1
+	Outside                             bool
+}
+
+// newFinding lays out the detail of an anomaly or alert; nil when it isn't one.
+func newFinding(kind string, detail json.RawMessage) *findingView {
+	if kind == "alert" {
+		var a signal.Alert
+		if json.Unmarshal(detail, &a) != nil {
+			return nil
+		}
+		v := &findingView{ID: a.ID, Kind: kind, Reason: a.Reason, Tone: tone(a.Severity), Began: a.Began, Ended: a.Ended, Processes: newProcessRows(a.Processes)}
+		v.Facts = append(v.Facts, pair{"Rule", a.Rule}, pair{"Value", plain.format(a.Value)})
+		if a.Runbook != "" {
+			v.Facts = append(v.Facts, pair{"Runbook", a.Runbook})
+		}
+		for _, n := range sortedKeys(a.Labels) {
+			v.Facts = append(v.Facts, pair{n, a.Labels[n]})
+		}
+		return v
+	}
+	var a signal.Anomaly
+	if json.Unmarshal(detail, &a) != nil {
+		return nil
+	}
+	v := &findingView{ID: a.ID, Kind: kind, Reason: a.Reason, Tone: tone(a.Severity), Began: a.Began, Ended: a.Ended, Processes: newProcessRows(a.Processes)}
+	v.Facts = append(v.Facts, pair{"Detector", a.Detector}, pair{"Score", plain.format(a.Score) + ", threshold " + plain.format(a.Threshold)},
+		pair{"Grade", plain.format(a.Grade)}, pair{"Confidence", percent(a.Confidence)})
+	for _, n := range a.Series {
+		u := featureUnit(n)
+		v.Features = append(v.Features, featureRow{
+			Name: n, Value: u.format(a.Values[n]), Expected: u.format(a.Expected[n]), Range: u.format(a.Lower[n]) + " to " + u.format(a.Upper[n]),
+			Share: percent(a.Attribution[n]), Part: a.Attribution[n], Outside: a.Values[n] > a.Upper[n] || a.Values[n] < a.Lower[n],
+		})
+	}
+	slices.SortStableFunc(v.Features, func(a, b featureRow) int {
+		switch {
+		case a.Part > b.Part:
+			return -1
+		case a.Part < b.Part:
+			return 1
+		}
+		return 0
+	})
+	return v
+}
+
+// featureUnit returns the unit of a detector's input: a feature's own, else what its name tells.
+func featureUnit(name string) unit {
+	for _, f := range features {
+		if f.Name == name {
+			return f.Unit
+		}
+	}
+	return unitOf(name)
+}
