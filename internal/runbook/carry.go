@@ -65,6 +65,7 @@ func (r *Runbooks) claim(ctx context.Context, id string) (context.Context, func(
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.active, id)
+		delete(r.live, id)
 		cancel(nil)
 	}, nil
 }

@@ -33,7 +33,7 @@ func LoadCatalog(builtin fs.FS, dirs []string) (*Catalog, error) {
 	c := &Catalog{docs: map[string]document{}}
 	var errs []error
 	if builtin != nil {
-		errs = append(errs, c.load(builtin, "builtin", true))
+		errs = append(errs, c.load(builtin, "", true))
 	}
 	for _, dir := range dirs {
 		root, err := os.OpenRoot(dir)
@@ -52,7 +52,7 @@ func LoadCatalog(builtin fs.FS, dirs []string) (*Catalog, error) {
 func (c *Catalog) load(files fs.FS, dir string, builtin bool) error {
 	entries, err := fs.ReadDir(files, ".")
 	if err != nil {
-		return fmt.Errorf("runbooks: %s: %w", dir, err)
+		return fmt.Errorf("runbooks %s: %w", dir, err)
 	}
 	var errs []error
 	for _, e := range entries {
@@ -71,7 +71,11 @@ func (c *Catalog) load(files fs.FS, dir string, builtin bool) error {
 			continue
 		}
 		if other, ok := c.docs[doc.Name]; ok {
-			errs = append(errs, fmt.Errorf("%s: a document called %s is there already: %s", file, doc.Name, other.file))
+			where := other.file
+			if other.builtin {
+				where = "built-in " + where
+			}
+			errs = append(errs, fmt.Errorf("%s: a document called %s is there already: %s", file, doc.Name, where))
 			continue
 		}
 		c.docs[doc.Name] = document{Document: doc, text: string(text), file: file, builtin: builtin}

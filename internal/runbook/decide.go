@@ -97,6 +97,10 @@ func auditVerb(verb string) string {
 
 // Cancel ends an execution: the step that it is at is stopped, and the document's cancel path runs.
 func (r *Runbooks) Cancel(ctx context.Context, id, by, note string) error {
+	why := by
+	if note != "" {
+		why += ": " + note
+	}
 	err := r.inTx(ctx, func(tx *sql.Tx) error {
 		x, err := load(ctx, tx, id)
 		if err != nil {
@@ -107,10 +111,6 @@ func (r *Runbooks) Cancel(ctx context.Context, id, by, note string) error {
 		}
 		if x.cancel != "" {
 			return nil
-		}
-		why := by
-		if note != "" {
-			why += ": " + note
 		}
 		if _, err := tx.ExecContext(ctx, `UPDATE executions SET cancel = $2 WHERE id = $1`, id, why); err != nil {
 			return err
@@ -126,10 +126,17 @@ func (r *Runbooks) Cancel(ctx context.Context, id, by, note string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if stop, ok := r.active[id]; ok {
-		stop(automation.ErrCancel)
+		stop(cancelled{why})
 	}
 	return nil
 }
+
+// cancelled is the cause with which a person's cancelling stops a step.
+type cancelled struct{ by string } // who, and why
+
+func (c cancelled) Error() string { return "cancelled by " + c.by }
+
+func (c cancelled) Is(err error) bool { return err == automation.ErrCancel }
 
 // killSwitch is the name of the kill switch in the table switches.
 const killSwitch = "pause"

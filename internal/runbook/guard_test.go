@@ -93,8 +93,8 @@ func TestVerifyPassesOnlyAfterTheSettleTime(t *testing.T) {
 		"comes back":          {{0, true, nil, looking}, {5, false, nil, looking}, {14, true, nil, looking}, {15, false, nil, looking}, {24, false, nil, looking}, {25, false, nil, passed}},
 		"stays":               {{0, true, nil, looking}, {59, true, nil, looking}, {60, true, nil, notGone}},
 		"can't be looked at":  {{0, false, errors.New("x"), looking}, {30, false, errors.New("x"), looking}, {60, false, errors.New("x"), notGone}},
-		"gone too late":       {{0, true, nil, looking}, {55, false, nil, looking}, {60, false, nil, notGone}},
-		"gone just in time":   {{0, true, nil, looking}, {50, false, nil, looking}, {60, false, nil, passed}},
+		"settles later":       {{0, true, nil, looking}, {55, false, nil, looking}, {60, false, nil, looking}, {65, false, nil, passed}},
+		"back after its time": {{0, true, nil, looking}, {55, false, nil, looking}, {62, true, nil, notGone}},
 		"first look too late": {{70, true, nil, notGone}},
 	} {
 		w := watch{settle: 10 * time.Second, until: at(60)}

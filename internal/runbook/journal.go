@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,12 +18,16 @@ import (
 const recordTime = 10 * time.Second
 
 // journal implements automation.Journal for one execution, over the table steps. It is read once when a goroutine takes the
-// execution up, and written through: nobody else writes steps meanwhile. Used by one goroutine.
+// execution up: nobody else writes steps meanwhile. Used by one goroutine.
+//
+// That a reading step has begun is kept in memory until the next write, and written with it: a reading step that was cut off
+// is repeated anyhow, and a transaction less a step is a third of all. Pages see such steps all the same (Runbooks.live).
 type journal struct {
 	r       *Runbooks
 	x       *execution
 	order   []string
 	entries map[string]automation.Entry
+	pending []string // paths of entries that are only in memory
 }
 
 func (r *Runbooks) openJournal(ctx context.Context, x *execution) (*journal, error) {
@@ -45,6 +51,16 @@ func (j *journal) Step(_ context.Context, path string) (automation.Entry, bool, 
 
 // Intend implements automation.Journal. The intent of a changing step goes into the audit log, too.
 func (j *journal) Intend(ctx context.Context, e automation.Entry) error {
+	if e.Effect == automation.Reading && e.State == automation.InProgress {
+		if old, ok := j.entries[e.Path]; !ok || old.Open() {
+			j.keep(e)
+			if !slices.Contains(j.pending, e.Path) {
+				j.pending = append(j.pending, e.Path)
+			}
+			j.r.setLive(j.x.ID, e)
+			return nil
+		}
+	}
 	return j.put(ctx, e, func(tx *sql.Tx) error {
 		if !j.changes(e) || e.State != automation.InProgress {
 			return nil
@@ -91,46 +107,79 @@ func (j *journal) tell(ctx context.Context, tx *sql.Tx, e automation.Entry) erro
 	return j.r.publish(ctx, tx, signal.ActionTaken, id, e.Ended, told)
 }
 
-// changes reports whether a step really touched the world: steps that only hold others leave that to them.
+// changes reports whether a step really touches the world: a step that holds others leaves that to them.
 func (j *journal) changes(e automation.Entry) bool {
-	if e.Effect != automation.Changing || !j.x.real() || strings.HasPrefix(e.Path, "@") {
-		return false
-	}
-	return e.Token != ""
+	return e.Effect == automation.Changing && j.x.real() && !strings.HasPrefix(e.Path, "@") && !j.holds(e.Path)
 }
 
-// put writes an entry; one that has ended is never written again.
+// holds reports whether a step holds others.
+func (j *journal) holds(path string) bool {
+	return slices.ContainsFunc(j.order, func(p string) bool {
+		return strings.HasPrefix(p, path) && len(p) > len(path) && (p[len(path)] == '/' || p[len(path)] == '[')
+	})
+}
+
+// put writes an entry, and those that are only in memory; one that has ended is never written again.
 func (j *journal) put(ctx context.Context, e automation.Entry, also func(tx *sql.Tx) error) error {
 	old, ok := j.entries[e.Path]
 	if ok && !old.Open() {
 		return fmt.Errorf("step %s of %s has ended: %s", e.Path, j.x.ID, old.State)
 	}
-	e.Answers = nil // they have a table of their own
-	text, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("step %s of %s: %w", e.Path, j.x.ID, err)
-	}
-	err = j.r.inTx(ctx, func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, `INSERT INTO steps (execution, path, ordinal, id, state, entry) VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT (execution, path) DO UPDATE SET state = excluded.state, entry = excluded.entry
-			WHERE steps.state IN ('`+automation.InProgress+`', '`+automation.Waiting+`')`,
-			j.x.ID, e.Path, len(j.order), stepID(j.x.ID, e.Path), e.State, string(text))
-		if err != nil {
-			return err
+	j.keep(e)
+	err := j.r.inTx(ctx, func(tx *sql.Tx) error {
+		for _, p := range j.pending {
+			if p != e.Path {
+				if err := j.write(ctx, tx, j.entries[p]); err != nil {
+					return err
+				}
+			}
 		}
-		if n, err := res.RowsAffected(); err != nil || n != 1 {
-			return fmt.Errorf("step %s of %s has ended (%v)", e.Path, j.x.ID, err)
+		if err := j.write(ctx, tx, e); err != nil {
+			return err
 		}
 		return also(tx)
 	})
 	if err != nil {
+		if ok {
+			j.entries[e.Path] = old // as the table has it, or memory
+		} else {
+			j.order = j.order[:len(j.order)-1]
+			delete(j.entries, e.Path)
+		}
 		return err
 	}
+	j.pending = j.pending[:0]
+	j.r.setLive(j.x.ID)
+	return nil
+}
+
+// keep puts an entry into memory.
+func (j *journal) keep(e automation.Entry) {
+	old, ok := j.entries[e.Path]
 	if !ok {
 		j.order = append(j.order, e.Path)
 	}
 	e.Answers = old.Answers
 	j.entries[e.Path] = e
+}
+
+// write puts an entry into the table.
+func (j *journal) write(ctx context.Context, tx *sql.Tx, e automation.Entry) error {
+	e.Answers = nil // they have a table of their own
+	text, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("step %s of %s: %w", e.Path, j.x.ID, err)
+	}
+	res, err := tx.ExecContext(ctx, `INSERT INTO steps (execution, path, ordinal, id, state, entry) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (execution, path) DO UPDATE SET state = excluded.state, entry = excluded.entry
+		WHERE steps.state IN ('`+automation.InProgress+`', '`+automation.Waiting+`')`,
+		j.x.ID, e.Path, slices.Index(j.order, e.Path), stepID(j.x.ID, e.Path), e.State, string(text))
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(err, fmt.Errorf("step %s of %s has ended", e.Path, j.x.ID))
+	}
 	return nil
 }
 
@@ -140,7 +189,7 @@ func (j *journal) did() string {
 	for _, p := range j.order {
 		e := j.entries[p]
 		switch {
-		case e.Would != "":
+		case e.Would != "" && !j.holds(p):
 			said = append(said, e.Would)
 		case e.State == automation.Success && j.changes(e):
 			said = append(said, sentence(e))

@@ -111,6 +111,7 @@ type Runbooks struct {
 
 	mu     sync.Mutex
 	active map[string]context.CancelCauseFunc // executions that a goroutine carries just now
+	live   map[string][]automation.Entry      // of these: reading steps under way that their journals have not written yet
 	parsed map[string]*automation.Document    // by name and version, as executions that began with older texts need them
 }
 
@@ -125,6 +126,7 @@ func New(ctx context.Context, c Config, n Needs, log *slog.Logger, reg prometheu
 	r := &Runbooks{
 		cfg: c.withDefaults(), need: n, log: log, metric: newMetrics(reg),
 		active: map[string]context.CancelCauseFunc{},
+		live:   map[string][]automation.Entry{},
 		parsed: map[string]*automation.Document{},
 	}
 	err := r.inTx(ctx, func(tx *sql.Tx) error { return keepDocuments(ctx, tx, n.Catalog) })
@@ -132,6 +134,17 @@ func New(ctx context.Context, c Config, n Needs, log *slog.Logger, reg prometheu
 		return nil, err
 	}
 	return r, nil
+}
+
+// setLive adds to what a journal keeps in memory; with no entry it forgets all of an execution's.
+func (r *Runbooks) setLive(id string, es ...automation.Entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(es) == 0 {
+		delete(r.live, id)
+		return
+	}
+	r.live[id] = append(r.live[id], es...)
 }
 
 // inTx runs fn in a transaction of the writer.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -245,6 +246,14 @@ func (r *Runbooks) Execution(ctx context.Context, id string) (signal.Execution, 
 	entries, err := entriesOf(ctx, r.need.Read, id)
 	if err != nil {
 		return signal.Execution{}, err
+	}
+	r.mu.Lock()
+	live := slices.Clone(r.live[id])
+	r.mu.Unlock()
+	for _, e := range live {
+		if i := slices.IndexFunc(entries, func(have automation.Entry) bool { return have.Path == e.Path }); i < 0 && !x.ended() {
+			entries = append(entries, e)
+		}
 	}
 	for _, e := range entries {
 		x.Steps = append(x.Steps, shownStep(stepID(id, e.Path), e))

@@ -3,6 +3,7 @@ package runbook
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -37,9 +38,13 @@ func (r *Runbooks) verify(ctx context.Context, x *execution) error {
 		return r.fail(ctx, x, "verify: its event or its journal can't be read")
 	}
 	if x.cancel != "" {
-		return r.endVerify(ctx, x, j, e, automation.Cancelled, "cancelled by "+x.cancel)
+		return r.endVerify(ctx, x, j, e, automation.Cancelled, cancelled{x.cancel}.Error())
 	}
+	// After a restart the time may be up already: the rules behind the condition get as long as a settled one needs.
 	w := watch{settle: r.cfg.VerifySettle, until: e.Until}
+	if least := time.Now().Add(r.cfg.VerifySettle + 2*r.cfg.VerifyEvery); w.until.Before(least) {
+		w.until = least
+	}
 	tick := time.NewTicker(r.cfg.VerifyEvery)
 	defer tick.Stop()
 	for {
@@ -64,10 +69,10 @@ func (r *Runbooks) verify(ctx context.Context, x *execution) error {
 // interrupted ends verify when a person cancelled; else the process is ending, and verify goes on at the next start.
 func (r *Runbooks) interrupted(ctx context.Context, x *execution, j *journal, e automation.Entry) error {
 	cause := context.Cause(ctx)
-	if cause != automation.ErrCancel {
+	if !errors.Is(cause, automation.ErrCancel) {
 		return cause
 	}
-	return r.endVerify(ctx, x, j, e, automation.Cancelled, "cancelled")
+	return r.endVerify(ctx, x, j, e, automation.Cancelled, cause.Error())
 }
 
 func (r *Runbooks) look(ctx context.Context, ev signal.Event) (holds bool, why string, err error) {
@@ -122,32 +127,31 @@ type watch struct {
 	why       string    // of the last look, or of the end
 }
 
-// see takes one look into account. The condition passes only once it has been gone for all of the settle time.
+// see takes one look into account. The condition passes only once it has been gone for all of the settle time; what went in
+// time may settle after it.
 func (w *watch) see(now time.Time, holds bool, why string, err error) outcome {
 	if err != nil {
 		holds, why = true, "it can't be looked at: "+err.Error()
 	}
-	if holds {
-		w.goneSince = time.Time{}
-	} else if w.goneSince.IsZero() {
-		w.goneSince = now
-	}
 	switch {
-	case !holds && now.Sub(w.goneSince) >= w.settle:
-		w.why = fmt.Sprintf("the condition has been gone for %v", now.Sub(w.goneSince).Round(time.Second))
-		if why != "" {
-			w.why += ": " + why
-		}
-		return passed
-	case !now.Before(w.until):
+	case holds && !now.Before(w.until):
 		w.why = "the condition is still there"
-		if !holds {
-			w.why = "the condition did not stay away long enough"
-		}
 		if why != "" {
 			w.why += ": " + why
 		}
 		return notGone
+	case holds:
+		w.goneSince = time.Time{}
+		return looking
+	case w.goneSince.IsZero():
+		w.goneSince = now
 	}
-	return looking
+	if now.Sub(w.goneSince) < w.settle {
+		return looking
+	}
+	w.why = fmt.Sprintf("the condition has been gone for %v", now.Sub(w.goneSince).Round(time.Second))
+	if why != "" {
+		w.why += ": " + why
+	}
+	return passed
 }

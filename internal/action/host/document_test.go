@@ -1,0 +1,118 @@
+package host
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"homeostat/automation"
+	"homeostat/runbooks"
+)
+
+// library is the built-in documents.
+type library map[string]*automation.Document
+
+func (l library) Document(name, _ string) (*automation.Document, error) {
+	if d, ok := l[name]; ok {
+		return d, nil
+	}
+	return nil, automation.ErrNoDocument
+}
+
+func builtin(t *testing.T) library {
+	t.Helper()
+	l := library{}
+	names, err := fs.Glob(runbooks.Files, "*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		text, err := runbooks.Files.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := automation.Parse("runbooks/"+name, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range d.Warnings() {
+			t.Errorf("%v", w)
+		}
+		l[d.Name] = d
+	}
+	return l
+}
+
+// highCPU runs the built-in runbook over our own children.
+func highCPU(t *testing.T, h *Hands, mode automation.Mode, more map[string]any) (automation.Result, []automation.Entry) {
+	t.Helper()
+	docs := builtin(t)
+	given := map[string]any{
+		"Entity": "host:here", "Within": fmt.Sprint(os.Getpid()), "MinCores": "0.1", "MinCPUSeconds": "0.1", "WindowSeconds": "0.3",
+	}
+	for k, v := range more {
+		given[k] = v
+	}
+	params, err := docs["HighCPU-Host"].Bind(given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var j automation.MemoryJournal
+	res, err := automation.Run(t.Context(), docs["HighCPU-Host"], automation.Execution{
+		ID: "ex-1", Parameters: params, Mode: mode, Began: time.Now(),
+	}, automation.World{Hands: h, Journal: &j, Documents: docs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range j.Entries() {
+		t.Logf("%-10s %-9s %-8s would=%q note=%q error=%q %.200v", e.Path, e.Effect, e.State, e.Would, e.Note, e.Error, e.Outputs["Output"])
+	}
+	return res, j.Entries()
+}
+
+func TestHighCPU(t *testing.T) {
+	h := newHands(t, Config{Entity: "host:here"})
+
+	res, entries := highCPU(t, h, automation.Auto, nil)
+	if res.State != automation.Success {
+		t.Fatalf("nothing to end: %+v", res)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Path, "end") {
+			t.Errorf("nothing to end, and yet: %+v", e)
+		}
+	}
+
+	pid := hog(t, "")
+	it := find(t, eager()).Processes[0].Process
+	res, entries = highCPU(t, h, automation.Observe, nil)
+	want := fmt.Sprintf("end process %d (sh) using ", pid)
+	if last := entries[len(entries)-1]; res.State != automation.Success || !strings.HasPrefix(last.Would, want) {
+		t.Errorf("observe: %+v, %+v", res, last)
+	}
+	if _, err := processOf(pid); err != nil {
+		t.Fatalf("observe ended it: %v", err)
+	}
+
+	protecting := newHands(t, Config{Entity: "host:here", Protect: []string{"sh"}})
+	if res, _ = highCPU(t, protecting, automation.Auto, nil); res.State != automation.Success {
+		t.Errorf("protected: %+v", res)
+	}
+	if _, err := processOf(pid); err != nil {
+		t.Fatalf("it ended what is protected: %v", err)
+	}
+
+	if res, _ = highCPU(t, h, automation.Auto, nil); res.State != automation.Success {
+		t.Errorf("auto: %+v", res)
+	}
+	if p, err := processOf(pid); !gone(p, err, it) {
+		t.Errorf("it is still there: %+v", p)
+	}
+
+	if res, _ = highCPU(t, h, automation.Auto, map[string]any{"Entity": "host:there"}); res.State != automation.Failed {
+		t.Errorf("another host: %+v", res)
+	}
+}

@@ -1,0 +1,141 @@
+package runbook
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"homeostat/internal/signal"
+)
+
+// crashExecutions are begun by each child; as their ids are made from their events, those of all children are the same.
+const crashExecutions = 12
+
+// crashConfig lets them all act at once.
+func crashConfig() Config {
+	c := quick()
+	c.Concurrent, c.Cooldown, c.VerifyTimeout = 1000, time.Nanosecond, time.Minute
+	return c
+}
+
+// crashChild is the process that is killed: it begins all executions, and carries them until the end.
+func crashChild(dir string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	s, stop, err := start(ctx, dir, crashConfig(), testDocs(), gone)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(3)
+	}
+	for i := range crashExecutions {
+		if _, err := s.fire(ctx, alert(i, fmt.Sprint("in-", i)), Target{Runbook: "Fix", Mode: signal.Auto}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(3)
+		}
+	}
+	for open := true; open; time.Sleep(5 * time.Millisecond) {
+		xs, _, err := s.Executions(ctx, signal.Query{})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(3)
+		}
+		open = false
+		for _, x := range xs {
+			open = open || x.Ended.IsZero()
+		}
+	}
+	if err := stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(3)
+	}
+}
+
+// TestCrash kills a process that carries executions at random moments, and lets the next go on: whatever the moments, each
+// changing step is done once, none is left out, and the audit log is whole.
+func TestCrash(t *testing.T) {
+	rounds := 3
+	if os.Getenv("HOMEOSTAT_SOAK") != "" {
+		rounds = 200 / crashExecutions
+	}
+	for round := range rounds {
+		dir := t.TempDir()
+		kills := 0
+		for kills < 50 {
+			cmd := exec.Command(os.Args[0], "-test.run=^$")
+			cmd.Env = append(os.Environ(), "HOMEOSTAT_TEST_CRASH="+dir)
+			cmd.Stderr = os.Stderr
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			// The first ones die while things begin, the later ones deeper and deeper within.
+			after := time.Duration(rand.IntN(60+40*kills)) * time.Millisecond
+			timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
+			err := cmd.Wait()
+			if timer.Stop() && err != nil {
+				t.Fatalf("the child ended by itself: %v", err)
+			}
+			if err == nil {
+				break
+			}
+			kills++
+		}
+		s, stop, err := start(t.Context(), dir, crashConfig(), testDocs(), gone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range crashExecutions {
+			id := s.mustFire(t, alert(i, fmt.Sprint("in-", i)), Target{Runbook: "Fix", Mode: signal.Auto})
+			x := s.await(t, id, ended)
+			if x.State != signal.Success || len(x.Steps) != 4 {
+				t.Errorf("round %d: %+v", round, x)
+			}
+			told := s.told(t, id)
+			if len(told) != 3 {
+				t.Errorf("round %d: events %q", round, told)
+			}
+		}
+		done := map[string]int{}
+		for _, c := range s.world.changes() {
+			done[c]++
+		}
+		for c, n := range done {
+			if n != 1 {
+				t.Errorf("round %d: %s was done %d times", round, c, n)
+			}
+		}
+		if len(done) != crashExecutions {
+			t.Errorf("round %d: %d changes, want %d", round, len(done), crashExecutions)
+		}
+		if _, err := s.store.Audit.Verify(t.Context()); err != nil {
+			t.Errorf("round %d: %v", round, err)
+		}
+		t.Logf("round %d: %d kills", round, kills)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkSteps measures executions of a document of three steps, one of them changing, through River and the durable journal.
+func BenchmarkSteps(b *testing.B) {
+	c := crashConfig()
+	c.VerifySettle = time.Nanosecond
+	s := startTest(b, c, nil)
+	n := 0
+	for b.Loop() {
+		n++
+		s.mustFire(b, alert(n, fmt.Sprint("in-", n)), Target{Runbook: "Fix", Mode: signal.Auto})
+	}
+	s.await(b, signal.MakeID(signal.KindExecution, alert(n, "").ID, "r", "Fix"), ended)
+	var open int
+	for open = 1; open > 0; {
+		if err := s.store.Read.QueryRowContext(b.Context(), `SELECT COUNT(*) FROM executions WHERE ended = 0`).Scan(&open); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(3*n)/b.Elapsed().Seconds(), "steps/s")
+}
