@@ -59,8 +59,8 @@ func (f *frame) try(ctx context.Context, s Step, e Entry, c Call) (Entry, error)
 		}
 		e.Tried = time.Now()
 		e.Until, e.Approval, e.Heard, e.Note = time.Time{}, nil, len(e.Answers), ""
-		e, err := f.intend(ctx, e, InProgress)
-		if err != nil {
+		var err error
+		if e, err = f.intend(ctx, e, InProgress); err != nil {
 			return e, err
 		}
 		out, err := f.do(ctx, s, e, &c)
@@ -262,8 +262,8 @@ func (f *frame) tell(ctx context.Context, s Step, e Entry, begun bool, c Call) (
 // read makes a reading call in Observe. Nothing has been changed, so what it would wait for is not waited for.
 func (f *frame) read(ctx context.Context, s Step, e Entry, c Call) (Entry, error) {
 	for {
-		e, err := f.intend(ctx, e, InProgress)
-		if err != nil {
+		var err error
+		if e, err = f.intend(ctx, e, InProgress); err != nil {
 			return e, err
 		}
 		out, err := f.do(ctx, s, e, &c)

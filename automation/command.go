@@ -95,7 +95,8 @@ func (p *parser) plugin(n node, s *Step, where string, last bool) {
 	names := slices.Concat(known.required, known.optional, sharedInputs())
 	for _, f := range in.fields {
 		if !known.open && !slices.Contains(names, f.name) {
-			p.errorf(f.pos, "%s: %s has no input %q%s", where, s.Action, f.name, didYouMean(f.name, names))
+			// AWS takes it, and the agent does nothing with it.
+			p.warnf(f.pos, "%s: %s has no input %q, so it has no effect%s", where, s.Action, f.name, didYouMean(f.name, names))
 		}
 		p.usesIn(f.value, nil, -1, f.name, false)
 		if f.name == "runCommand" {
@@ -153,6 +154,8 @@ func (p *parser) checkShellText() {
 		}
 		q, isParameter := p.doc.Parameter(u.name)
 		switch {
+		case isParameter && q.EnvVar && !strings.Contains(p.source, "SSM_"+u.name):
+			p.warnf(u.pos, "{{ %s }} is left as it is: interpolationType ENV_VAR keeps the value out of the text; write $SSM_%s", u.name, u.name)
 		case isParameter && (q.EnvVar || q.vouches() || q.Type == "Integer" || q.Type == "Boolean"):
 		case isParameter:
 			hint := "or give it an allowedPattern that keeps the shell's characters out, or allowedValues"

@@ -21,7 +21,7 @@ func Parse(name string, text []byte) (*Document, error) {
 	sum := sha256.Sum256(text)
 	base := path.Base(strings.ReplaceAll(name, `\`, "/"))
 	d := &Document{Name: strings.TrimSuffix(base, path.Ext(base)), Version: hex.EncodeToString(sum[:])}
-	p := &parser{reader: reader{file: name}, actions: actions(), plugins: plugins(), doc: d}
+	p := &parser{reader: reader{file: name}, actions: actions(), plugins: plugins(), doc: d, source: string(text)}
 	if root := p.read(text); len(p.errs) == 0 {
 		p.document(root)
 	}
@@ -53,6 +53,7 @@ type parser struct {
 	actions   map[string]action
 	plugins   map[string]plugin
 	doc       *Document
+	source    string
 	stepNames map[string]token.Position
 	uses      []use // references, checked when all names are known
 }
