@@ -57,7 +57,9 @@ func (f *frame) try(ctx context.Context, s Step, e Entry, c Call) (Entry, error)
 				return e, fmt.Errorf("gate, step %s: %w", e.Path, err)
 			}
 		}
-		e.Tried = time.Now()
+		if e.State != Waiting || e.Approval != nil {
+			e.Tried = time.Now() // a condition that is waited for is one attempt, however often it is looked at
+		}
 		e.Until, e.Approval, e.Heard, e.Note = time.Time{}, nil, len(e.Answers), ""
 		var err error
 		if e, err = f.intend(ctx, e, InProgress); err != nil {
@@ -92,12 +94,18 @@ var errStepTime = errors.New("the step's time was up")
 // came records what came of an attempt. again: another attempt is due, and e is ready for it.
 func (f *frame) came(ctx context.Context, s Step, e Entry, out map[string]any, err error) (again bool, _ Entry, _ error) {
 	if err == nil {
+		if e.State == Waiting {
+			e.Note = "" // how far it was
+		}
 		e, err = f.succeeded(ctx, s, e, out)
 		return false, e, err
 	}
 	if pending, ok := errors.AsType[*Again](err); ok {
 		if s.Timeout == 0 || time.Since(e.Tried) < s.Timeout {
 			e.Until = time.Now().Add(cmp.Or(pending.After, 15*time.Second))
+			if due := e.Tried.Add(s.Timeout); s.Timeout > 0 && due.Before(e.Until) {
+				e.Until = due
+			}
 			e.Note = pending.State
 			e, err = f.intend(ctx, e, Waiting)
 			return false, e, err

@@ -29,6 +29,7 @@ type Answer struct {
 	Effect  automation.Effect
 	Outputs []map[string]any // by attempt; the last one stays
 	Errors  []string         // by attempt; "" is none; the last one stays
+	Pending int              // so many calls of Do (one less of LookUp) first say that the call goes on
 	Would   string
 	LookUp  error // what LookUp says; nil means the outputs
 	Unable  string
@@ -59,6 +60,10 @@ func (h *Hands) Do(ctx context.Context, c automation.Call) (map[string]any, erro
 	h.count[c.Step]++
 	h.done = append(h.done, c)
 	a := h.Steps[c.Step]
+	if n < a.Pending {
+		return nil, &automation.Again{State: "pending"}
+	}
+	n -= a.Pending
 	var err error
 	if text := at(a.Errors, n); text != "" {
 		err = errors.New(text)
@@ -78,8 +83,17 @@ func at[T any](list []T, n int) (none T) {
 func (h *Hands) LookUp(_ context.Context, c automation.Call) (map[string]any, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	n := 0
+	for _, l := range h.looks {
+		if l.Step == c.Step {
+			n++
+		}
+	}
 	h.looks = append(h.looks, c)
 	a := h.Steps[c.Step]
+	if n < a.Pending-1 {
+		return nil, &automation.Again{State: "pending"}
+	}
 	if a.LookUp != nil {
 		return nil, a.LookUp
 	}
