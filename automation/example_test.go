@@ -90,12 +90,12 @@ func ExampleWays() {
 		log.Fatal(err)
 	}
 	for _, w := range automation.Ways(doc.Steps) {
-		fmt.Printf("%s -> %s %s\n", w.From, w.To, w.When)
+		fmt.Printf("%s -> %s [%s]\n", w.From, w.To, w.When)
 	}
 	// Output:
-	// check -> healthy
-	// healthy -> done {{ check.Output }} is active
-	// healthy -> restart otherwise
-	// restart -> done
-	// done ->
+	// check -> healthy []
+	// healthy -> done [{{ check.Output }} is active]
+	// healthy -> restart [otherwise]
+	// restart -> done []
+	// done ->  []
 }
