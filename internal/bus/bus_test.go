@@ -122,11 +122,11 @@ func TestPublishedAThousandTimesItHappensOnce(t *testing.T) {
 		return nil, nil
 	}), route("r", signal.AlertFiring, bus.Target{Runbook: "HighCPU-Host"}, bus.Target{Notify: "ops"}))
 
-	evs := []signal.Event{alert(t, 1), alert(t, 2), alert(t, 3)}
+	evs := []signal.Event{alert(t, 1), alert(t, 2)}
 	var wg sync.WaitGroup
-	for range 10 { // publishers at once
+	for range 8 { // publishers at once
 		wg.Go(func() {
-			for range 100 {
+			for range 125 {
 				if err := l.Publish(t.Context(), evs...); err != nil {
 					t.Error(err)
 					return
@@ -135,11 +135,11 @@ func TestPublishedAThousandTimesItHappensOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	l.want("events", 3, "SELECT count(*) FROM events")
-	l.want("targets started", 6, "SELECT count(*) FROM started")
-	l.want("audit entries", 3, "SELECT count(*) FROM audit WHERE verb = 'publish'")
-	l.want("links", 6, "SELECT count(*) FROM chain") // each event and each alert
-	if n, err := l.Audit.Verify(t.Context()); n != 3 || err != nil {
+	l.want("events", 2, "SELECT count(*) FROM events")
+	l.want("targets started", 4, "SELECT count(*) FROM started")
+	l.want("audit entries", 2, "SELECT count(*) FROM audit WHERE verb = 'publish'")
+	l.want("links", 4, "SELECT count(*) FROM chain") // each event and each alert
+	if n, err := l.Audit.Verify(t.Context()); n != 2 || err != nil {
 		t.Errorf("audit: %d entries, %v", n, err)
 	}
 }
