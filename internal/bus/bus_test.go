@@ -178,7 +178,7 @@ func TestFullDiskFailsThePublicationAndNothingIsLeft(t *testing.T) {
 		_, err := tx.ExecContext(ctx, "INSERT INTO started (parameters) VALUES ($1)", strings.Repeat("x", 1<<20))
 		return err
 	}), nil, route("r", signal.AlertFiring, bus.Target{Runbook: "HighCPU-Host"}))
-	if _, err := s.DB.ExecContext(t.Context(), fmt.Sprintf("PRAGMA max_page_count = %d", l.count("PRAGMA page_count")+100)); err != nil {
+	if _, err := s.DB.ExecContext(t.Context(), fmt.Sprintf("PRAGMA max_page_count = %d", l.count("PRAGMA page_count")+20)); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Publish(t.Context(), alert(t, 1)); !errors.Is(err, store.ErrFull) {
@@ -187,17 +187,23 @@ func TestFullDiskFailsThePublicationAndNothingIsLeft(t *testing.T) {
 	if h := l.Health(); h.Ready || !strings.Contains(h.State, "no room") {
 		t.Errorf("health: %+v", h)
 	}
+	l.Probe(t.Context())
+	if h := l.Health(); h.Ready {
+		t.Errorf("still full: %+v", h)
+	}
 	l.want("events", 0, "SELECT count(*) FROM events")
 	l.want("audit entries", 0, "SELECT count(*) FROM audit")
 
 	if _, err := s.DB.ExecContext(t.Context(), "PRAGMA max_page_count = 1000000"); err != nil {
 		t.Fatal(err)
 	}
+	l.Probe(t.Context())
+	if h := l.Health(); !h.Ready || s.Full() {
+		t.Errorf("with room again: %+v, full %v", h, s.Full())
+	}
+	l.want("events", 0, "SELECT count(*) FROM events")
 	if err := l.Publish(t.Context(), alert(t, 1)); err != nil {
 		t.Fatalf("with room again: %v", err)
-	}
-	if h := l.Health(); !h.Ready {
-		t.Errorf("with room again: %+v", h)
 	}
 	l.want("events", 1, "SELECT count(*) FROM events")
 }
