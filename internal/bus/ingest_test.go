@@ -74,6 +74,8 @@ func TestIngestRefuses(t *testing.T) {
 		{"an id too long", `{"source":"shop","detail-type":"x","detail":{},"id":"` + strings.Repeat("a", 300) + `"}`, "256 bytes"},
 		{"an id that is a number", `{"source":"shop","detail-type":"x","detail":{},"id":7}`, "number"},
 		{"bytes that aren't UTF-8", "{\"source\":\"sh\xffop\",\"detail-type\":\"x\",\"detail\":{}}", "UTF-8"},
+		{"an id of our form", `{"source":"shop","detail-type":"x","detail":{},"id":"ev-0123456789abcdef0123"}`, "makes ids of this form itself"},
+		{"a year before all", `{"source":"shop","detail-type":"x","detail":{},"time":"0000-01-01T00:00:00+01:00"}`, "RFC 3339"},
 		{"two mistakes", `{"detail":[]}`, "detail has to be an object"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -193,6 +193,9 @@ func TestIncidentFromTheFirstAlertToTheEnd(t *testing.T) {
 	for _, l := range links {
 		ids = append(ids, l.ID)
 	}
+	if h := w.Health(); !h.Ready {
+		t.Errorf("health: %+v", h)
+	}
 	for _, want := range []string{in.ID, "al-CPU", "an-1", "ex-1"} {
 		if !strings.Contains(strings.Join(ids, " "), want) {
 			t.Errorf("chain of the execution: %v, %v; want %s in it", ids, err, want)
