@@ -38,7 +38,7 @@ var highCPU = signal.Runbook{
 
 func quietWorld(noon time.Time) *world {
 	return &world{
-		began: noon.Add(-3 * time.Hour),
+		began:    noon.Add(-3 * time.Hour),
 		entities: []signal.Entity{{ID: "host:web-1", Labels: map[string]string{"host_name": "web-1", "host_id": "4c4c", "os_type": "linux"}, Series: 64, LastSeen: noon}},
 		stages:   stages,
 		learning: []signal.Learning{{Detector: "host", Kind: "rcf", Entity: "host:web-1", Confidence: 0.03, Since: noon.Add(-3 * time.Hour), Note: "learning"}},

@@ -1,9 +1,12 @@
 package console
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"iter"
 	"log/slog"
 	"math"
 	"net/http"
@@ -312,4 +315,17 @@ type testWriter struct{ t testing.TB }
 func (w testWriter) Write(p []byte) (int, error) {
 	w.t.Log(strings.TrimSpace(string(p)))
 	return len(p), nil
+}
+
+// newLines reads r line by line until it ends.
+func newLines(r io.Reader) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		s := bufio.NewScanner(r)
+		s.Buffer(nil, 4<<20)
+		for s.Scan() {
+			if !yield(s.Text()) {
+				return
+			}
+		}
+	}
 }

@@ -62,7 +62,7 @@
   // put replaces a part, unless it shows that text already, or somebody writes in it.
   function put(part) {
     const el = document.getElementById(part.id);
-    if (!el || el.dataset.mark === part.mark) return;
+    if (!el || el.dataset.mark === part.mark || el.dataset.held) return;
     const at = document.activeElement;
     const within = at && el.contains(at);
     if (within && /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName)) return;
@@ -90,6 +90,12 @@
   });
   window.addEventListener("pagehide", close);
   window.addEventListener("pageshow", open);
+
+  // Who asks for older rows reads: from then on that list holds still.
+  document.addEventListener("htmx:beforeRequest", function (e) {
+    const part = e.target.closest(".older") && e.target.closest("[data-mark]");
+    if (part) part.dataset.held = "1";
+  });
 
   // A notice goes away by itself; an error stays in its place.
   document.addEventListener("htmx:afterSwap", function (e) {
