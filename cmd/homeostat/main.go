@@ -60,6 +60,7 @@ configuration's mode both say so; the default is observe.`,
 		return &exitError{2, fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
 	})
 	group(root,
+		backtestCommand(),
 		matchCommand(),
 		versionCommand(),
 	)
