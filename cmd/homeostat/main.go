@@ -70,6 +70,7 @@ configuration's mode both say so; the default is observe.`,
 		whyCommand(),
 		pauseCommand(),
 		resumeCommand(),
+		backtestCommand(),
 		matchCommand(),
 		versionCommand(),
 	)

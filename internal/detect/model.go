@@ -174,9 +174,6 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 		e := m.features[i].expect(t)
 		m.expected[i] = e
 		v.Expected[i], v.Lower[i], v.Upper[i] = e.value, e.lower, e.upper
-		if m.c.Features[i].Unit != Plain { // shares and rates can't be below 0
-			v.Lower[i], v.Upper[i] = max(v.Lower[i], 0), max(v.Upper[i], 0)
-		}
 		if m.c.Features[i].Unit == Share {
 			v.Lower[i], v.Upper[i] = min(v.Lower[i], 1), min(v.Upper[i], 1)
 		}
