@@ -168,6 +168,9 @@ func (m *Matcher) addAll(added map[string]held) error {
 		m.patterns = make(map[string]held, len(added))
 	}
 	maps.Copy(m.patterns, added)
+	if 2*len(added) > len(m.patterns) {
+		m.built = int(w.next.rules) // most rules have just been placed knowing all others
+	}
 	m.commit(w)
 	return nil
 }
