@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -136,10 +137,8 @@ func (w *world) LookUp(_ context.Context, c automation.Call) (map[string]any, er
 	if api(c) == "Hang" {
 		return nil, automation.ErrUnknown
 	}
-	for _, l := range w.changes() {
-		if l == c.Execution+" "+c.Step {
-			return map[string]any{"Output": `{"text":"it was changed before"}`}, nil
-		}
+	if slices.Contains(w.changes(), c.Execution+" "+c.Step) {
+		return map[string]any{"Output": `{"text":"it was changed before"}`}, nil
 	}
 	return nil, automation.ErrNotDone
 }

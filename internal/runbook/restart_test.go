@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,9 +32,7 @@ func during(t *testing.T, dir string, docs fs.FS, fn func(s *stage)) {
 func TestExecutionKeepsTheDocumentsThatItBeganWith(t *testing.T) {
 	dir := t.TempDir()
 	docs := fstest.MapFS{}
-	for name, f := range testDocs().(fstest.MapFS) {
-		docs[name] = f
-	}
+	maps.Copy(docs, testDocs().(fstest.MapFS))
 	var id string
 	during(t, dir, docs, func(s *stage) {
 		id = s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Fix", Mode: signal.Approve})

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -64,9 +65,7 @@ func (r *Runbooks) StartRunbook(ctx context.Context, s signal.Start) (string, er
 	if _, ok := doc.Parameter("Entity"); ok && s.Entity != "" {
 		given["Entity"] = string(s.Entity)
 	}
-	for k, v := range s.Parameters {
-		given[k] = v
-	}
+	maps.Copy(given, s.Parameters)
 	if e, ok := given["Entity"].(string); ok && s.Entity == "" {
 		s.Entity = signal.EntityID(e)
 	}
@@ -141,9 +140,7 @@ func (r *Runbooks) mayBegin(ctx context.Context, tx *sql.Tx, x *execution) (guar
 	}
 	x.Version, x.documents = doc.Version, r.need.Catalog.uses(doc)
 	given := map[string]any{}
-	for k, v := range x.Parameters {
-		given[k] = v
-	}
+	maps.Copy(given, x.Parameters)
 	if _, ok := doc.Parameter("Entity"); ok && given["Entity"] == nil && x.Entity != "" {
 		given["Entity"] = string(x.Entity)
 	}
