@@ -142,7 +142,7 @@ func Start(ctx context.Context, fault string, o Options) (*Fault, error) {
 func (f *Fault) start(o Options, settings []string, enter func(*syscall.SysProcAttr) (*os.File, error)) error {
 	args := append([]string{ChildCommand, f.name, "bound=" + o.Bound.String()}, settings...)
 	cmd := exec.Command(o.Executable, args...)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(runtime.NumCPU()+1), "GOGC=off")
+	cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(runtime.NumCPU()+1), "MALLOC_ARENA_MAX=1")
 	cmd.SysProcAttr = childAttributes(f.name)
 	if enter != nil {
 		group, err := enter(cmd.SysProcAttr)

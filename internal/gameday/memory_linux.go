@@ -88,8 +88,11 @@ func (g *memoryGroup) remove() error {
 	return err
 }
 
-// limitAddressSpace lets this process map that many bytes more than it has mapped now; a Go program begins with more than a
-// gigabyte that it has only reserved.
+// threadSpace is what the threads that the runtime may yet start map for their stacks, and hardly use.
+const threadSpace = 256 << 20
+
+// limitAddressSpace lets this process map that many bytes, and threadSpace, more than it has mapped now; a Go program begins
+// with more than a gigabyte that it has only reserved.
 func limitAddressSpace(more int64) error {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
@@ -100,6 +103,6 @@ func limitAddressSpace(more int64) error {
 	if err != nil {
 		return err
 	}
-	bytes := uint64(pages*int64(os.Getpagesize()) + more)
+	bytes := uint64(pages*int64(os.Getpagesize()) + more + threadSpace)
 	return syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: bytes, Max: bytes})
 }
