@@ -40,6 +40,7 @@ type writer struct {
 	series  map[signal.SeriesID]*entry
 	known   int64 // newest time that was stored when the history was opened
 	swept   time.Time
+	dict    []*entry // of the batch being appended, by its dictionary; kept for its memory
 }
 
 // entry is what the writer knows of a series.
@@ -65,12 +66,13 @@ func (h *History) append(ctx context.Context, b *signal.Batch, now time.Time) er
 		w.late, w.lateAt = 0, now
 	}
 	limit := now.Add(maxAhead).UnixMilli()
-	entries := make([]*entry, len(b.Dict))
+	entries := w.dict[:0]
 	for i := range b.Dict {
 		e := h.entry(&b.Dict[i])
 		e.used = now
-		entries[i] = e
+		entries = append(entries, e)
 	}
+	w.dict = entries
 	var rejected [4]int
 	for i, s := range b.Series {
 		e, t, v := entries[s], b.Times[i], b.Values[i]
