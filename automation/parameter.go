@@ -303,7 +303,9 @@ func (q Parameter) check(v any) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", errPattern, err)
 		}
-		if !re.MatchString(s) {
+		if ok, err := re.match(s); err != nil {
+			return fmt.Errorf("%s, allowed pattern %s: %w", quoted(s), q.AllowedPattern, err)
+		} else if !ok {
 			return fmt.Errorf("%s does not match the allowed pattern %s", quoted(s), q.AllowedPattern)
 		}
 	}
@@ -317,11 +319,6 @@ func (q Parameter) allows(v any) bool {
 		}
 	}
 	return false
-}
-
-// fullMatch compiles a pattern so that it has to match the whole text, which is stricter than a search and the safer reading.
-func fullMatch(pattern string) (*regexp.Regexp, error) {
-	return regexp.Compile(`^(?:` + pattern + `)$`)
 }
 
 // Bind checks what was given against the parameters and fills in the defaults. A parameter that isn't declared, a missing one
