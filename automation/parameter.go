@@ -332,9 +332,12 @@ func (d *Document) Bind(given map[string]any) (map[string]any, error) {
 		names = append(names, q.Name)
 		v, ok := given[q.Name]
 		if !ok {
-			if q.Default == nil {
+			switch {
+			case q.Default == nil:
 				errs = append(errs, fmt.Errorf("parameter %s is missing", q.Name))
-			} else {
+			case len(references(textOf(q.Default))) > 0:
+				errs = append(errs, fmt.Errorf("parameter %s is missing: its default %s is not at hand here", q.Name, quoted(q.Default)))
+			default:
 				bound[q.Name] = q.Default
 			}
 			continue
