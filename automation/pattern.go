@@ -14,8 +14,9 @@ import (
 // linear in time; what it lacks (look-around, back references, counts above 1000) goes to a small matcher of our own, which
 // tries alternatives one after the other, and gives up after maxTries: such a value is refused.
 type pattern struct {
-	re  *regexp.Regexp
-	own piece
+	re    *regexp.Regexp
+	own   piece
+	shell bool // of own: a part that is not look-around can be one of the shell's characters
 }
 
 // Bounds of our own matcher.
@@ -46,7 +47,7 @@ func fullMatch(text string) (pattern, error) {
 	if err2 != nil {
 		return pattern{}, err2
 	}
-	return pattern{own: p}, nil
+	return pattern{own: p, shell: c.shell}, nil
 }
 
 // match says whether the whole text matches. The error is errTries.
@@ -84,6 +85,7 @@ type patternReader struct {
 	rest   []rune
 	groups int
 	fold   bool
+	shell  bool
 }
 
 func (c *patternReader) take(prefix string) bool {
@@ -225,9 +227,12 @@ func (c *patternReader) atom(depth int) (piece, error) {
 		return c.group(depth)
 	case '[':
 		set, err := c.class()
-		return one(set), err
+		if err != nil {
+			return nil, err
+		}
+		return c.one(set), nil
 	case '.':
-		return one(func(r rune) bool { return r != '\n' && r != '\r' && r != '\u0085' && r != '\u2028' && r != '\u2029' }), nil
+		return c.one(func(r rune) bool { return r != '\n' && r != '\r' && r != '\u0085' && r != '\u2028' && r != '\u2029' }), nil
 	case '^':
 		return at(func(_ []rune, i int) bool { return i == 0 }), nil
 	case '$':
@@ -242,9 +247,15 @@ func (c *patternReader) atom(depth int) (piece, error) {
 
 func (c *patternReader) letter(r rune) piece {
 	if c.fold {
-		return one(func(x rune) bool { return unicode.ToLower(x) == unicode.ToLower(r) })
+		return c.one(func(x rune) bool { return unicode.ToLower(x) == unicode.ToLower(r) })
 	}
-	return one(func(x rune) bool { return x == r })
+	return c.one(func(x rune) bool { return x == r })
+}
+
+// one is a piece that takes one character of a set, and notes what the set lets through.
+func (c *patternReader) one(set func(rune) bool) piece {
+	c.shell = c.shell || strings.ContainsFunc(shellCharacters, set)
+	return one(set)
 }
 
 func one(set func(rune) bool) piece {
@@ -286,9 +297,13 @@ func (c *patternReader) group(depth int) (piece, error) {
 		c.groups++
 		number = c.groups
 	}
+	shell := c.shell
 	p, err := c.alternatives(depth + 1)
 	if err != nil {
 		return nil, err
+	}
+	if strings.HasSuffix(kind, "=") || strings.HasSuffix(kind, "!") {
+		c.shell = shell // what is only looked at takes no character
 	}
 	if !c.take(")") {
 		return nil, errors.New("a ) is missing")
@@ -388,7 +403,7 @@ func (c *patternReader) escape() (piece, error) {
 	r := c.rest[0]
 	c.rest = c.rest[1:]
 	if set, ok := sets(r); ok {
-		return one(set), nil
+		return c.one(set), nil
 	}
 	word, _ := sets('w')
 	edge := func(text []rune, i int) bool {
