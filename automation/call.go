@@ -57,10 +57,12 @@ func (f *frame) try(ctx context.Context, s Step, e Entry, c Call) (Entry, error)
 				return e, fmt.Errorf("gate, step %s: %w", e.Path, err)
 			}
 		}
-		e.Tried = time.Now()
+		if e.State != Waiting || e.Approval != nil {
+			e.Tried = time.Now() // a condition that is waited for is one attempt, however often it is looked at
+		}
 		e.Until, e.Approval, e.Heard, e.Note = time.Time{}, nil, len(e.Answers), ""
-		e, err := f.intend(ctx, e, InProgress)
-		if err != nil {
+		var err error
+		if e, err = f.intend(ctx, e, InProgress); err != nil {
 			return e, err
 		}
 		out, err := f.do(ctx, s, e, &c)
@@ -92,12 +94,18 @@ var errStepTime = errors.New("the step's time was up")
 // came records what came of an attempt. again: another attempt is due, and e is ready for it.
 func (f *frame) came(ctx context.Context, s Step, e Entry, out map[string]any, err error) (again bool, _ Entry, _ error) {
 	if err == nil {
+		if e.State == Waiting {
+			e.Note = "" // how far it was
+		}
 		e, err = f.succeeded(ctx, s, e, out)
 		return false, e, err
 	}
 	if pending, ok := errors.AsType[*Again](err); ok {
 		if s.Timeout == 0 || time.Since(e.Tried) < s.Timeout {
 			e.Until = time.Now().Add(cmp.Or(pending.After, 15*time.Second))
+			if due := e.Tried.Add(s.Timeout); s.Timeout > 0 && due.Before(e.Until) {
+				e.Until = due
+			}
 			e.Note = pending.State
 			e, err = f.intend(ctx, e, Waiting)
 			return false, e, err
@@ -262,8 +270,8 @@ func (f *frame) tell(ctx context.Context, s Step, e Entry, begun bool, c Call) (
 // read makes a reading call in Observe. Nothing has been changed, so what it would wait for is not waited for.
 func (f *frame) read(ctx context.Context, s Step, e Entry, c Call) (Entry, error) {
 	for {
-		e, err := f.intend(ctx, e, InProgress)
-		if err != nil {
+		var err error
+		if e, err = f.intend(ctx, e, InProgress); err != nil {
 			return e, err
 		}
 		out, err := f.do(ctx, s, e, &c)

@@ -2,6 +2,7 @@ package automation
 
 import (
 	"fmt"
+	"go/token"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,6 +17,10 @@ var (
 // commandSteps reads the plugins of a Command document.
 func (p *parser) commandSteps(list node) []Step {
 	var steps []Step
+	if len(list.items) > maxSteps {
+		p.errorf(list.pos, "%d steps: %d are the most", len(list.items), maxSteps)
+		return nil
+	}
 	for i, it := range list.items {
 		s := Step{Pos: it.pos, MaxAttempts: 1, IsCritical: true}
 		if !p.want(it, mapNode, "a step") {
@@ -95,11 +100,15 @@ func (p *parser) plugin(n node, s *Step, where string, last bool) {
 	names := slices.Concat(known.required, known.optional, sharedInputs())
 	for _, f := range in.fields {
 		if !known.open && !slices.Contains(names, f.name) {
-			p.errorf(f.pos, "%s: %s has no input %q%s", where, s.Action, f.name, didYouMean(f.name, names))
+			// AWS takes it, and the agent does nothing with it.
+			p.warnf(f.pos, "%s: %s has no input %q, so it has no effect%s", where, s.Action, f.name, didYouMean(f.name, names))
 		}
+		from := len(p.uses)
 		p.usesIn(f.value, nil, -1, f.name, false)
 		if f.name == "runCommand" {
-			p.markScript(f.value)
+			for i := range p.uses[from:] {
+				p.uses[from+i].shell = true
+			}
 			if f.value.kind == mapNode {
 				p.errorf(f.value.pos, "%s.runCommand: a list of lines is wanted", where)
 			}
@@ -116,32 +125,23 @@ func (p *parser) plugin(n node, s *Step, where string, last bool) {
 	s.Inputs, _ = in.plain().(map[string]any)
 }
 
-// markScript marks the references within a script's text.
-func (p *parser) markScript(n node) {
-	at := map[string]bool{}
-	n.walk(func(n node) { at[n.pos.String()] = true })
-	for i := range p.uses {
-		if at[p.uses[i].pos.String()] {
-			p.uses[i].shell = true
-		}
-	}
-}
-
 // scriptUses marks the references that an Automation step puts into a script: executeScript's own, and the commands of the
 // Command documents that run whatever they are given.
-func (p *parser) scriptUses(s *Step, in node) {
+func (p *parser) scriptUses(s *Step, in node, uses []use) {
+	var text node
 	switch s.Action {
 	case "aws:executeScript":
-		if n, ok := in.get("Script"); ok {
-			p.markScript(n)
-		}
+		text, _ = in.get("Script")
 	case "aws:runCommand":
 		if name, _, ok := literal(in, "DocumentName"); ok && builtin(name) != nil {
 			params, _ := in.get("Parameters")
-			if n, ok := params.get("commands"); ok {
-				p.markScript(n)
-			}
+			text, _ = params.get("commands")
 		}
+	}
+	at := map[token.Position]bool{}
+	text.walk(func(n node) { at[n.pos] = true })
+	for i := range uses {
+		uses[i].shell = at[uses[i].pos]
 	}
 }
 
@@ -153,6 +153,8 @@ func (p *parser) checkShellText() {
 		}
 		q, isParameter := p.doc.Parameter(u.name)
 		switch {
+		case isParameter && q.EnvVar && !strings.Contains(p.source, "SSM_"+u.name):
+			p.warnf(u.pos, "{{ %s }} is left as it is: interpolationType ENV_VAR keeps the value out of the text; write $SSM_%s", u.name, u.name)
 		case isParameter && (q.EnvVar || q.vouches() || q.Type == "Integer" || q.Type == "Boolean"):
 		case isParameter:
 			hint := "or give it an allowedPattern that keeps the shell's characters out, or allowedValues"

@@ -10,7 +10,7 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 
 // didYouMean is `; did you mean "x"?` for the known name that is closest to the given one, or "".
 func didYouMean(given string, known []string) string {
-	best, at := "", max(2, len(given)/3)+1
+	best, at := "", max(1, min(len(given)/2, 3))+1
 	for _, k := range known {
 		if n := distance(strings.ToLower(given), strings.ToLower(k)); n < at {
 			best, at = k, n

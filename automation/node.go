@@ -259,6 +259,9 @@ func (r *reader) readYAML(text []byte) node {
 			msg = m[2]
 			if line, err := strconv.Atoi(m[1]); err == nil {
 				pos.Line = line
+				if strings.HasPrefix(msg, "did not find expected") {
+					pos.Line++ // yaml counts from 0 in its parser's errors, from 1 in its scanner's
+				}
 			}
 		}
 		r.errorf(pos, "YAML: %s", msg)

@@ -51,6 +51,9 @@ func runCommand(ctx context.Context, f *frame, s Step, e Entry, begun bool) (Ent
 		return f.ended(ctx, e, Failed, err.Error())
 	}
 	params, clean, err := f.bindStep(d, s.Inputs["Parameters"])
+	if err == nil && builtin(e.Document) != nil && clean != nil && !clean["commands"] {
+		err = fmt.Errorf("%w: %s", errUnsafe, unsafeIn(s.Inputs["Parameters"], f.lookup))
+	}
 	if err != nil {
 		return f.ended(ctx, e, Failed, err.Error())
 	}
@@ -260,7 +263,11 @@ func (f *frame) pluginInputs(s Step) (in map[string]any, env map[string]string, 
 		in["runCommand"] = []any{text}
 	}
 	env = make(map[string]string, len(f.params))
+	script, _ := s.Inputs["runCommand"].(string)
 	for name, v := range f.params {
+		if isReference(script) && references(script)[0] == name {
+			continue // the script itself
+		}
 		text := textOf(v)
 		if strings.IndexByte(text, 0) >= 0 {
 			return nil, nil, fmt.Errorf("parameter %s has a NUL, which no environment can hold", name)

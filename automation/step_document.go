@@ -120,7 +120,9 @@ func runAutomation(ctx context.Context, f *frame, s Step, e Entry, begun bool) (
 		outs := g.documentOutputs()
 		list := []any{}
 		for _, name := range d.Outputs {
-			if v, ok := outs[name]; ok {
+			if inner, ok := outs[name].([]any); ok {
+				list = append(list, inner...)
+			} else if v, ok := outs[name]; ok {
 				list = append(list, v)
 			}
 		}

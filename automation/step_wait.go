@@ -1,6 +1,7 @@
 package automation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -59,7 +60,7 @@ func runApprove(ctx context.Context, f *frame, s Step, e Entry, begun bool) (Ent
 		return f.ended(ctx, e, Failed, err.Error())
 	}
 	e.Inputs = in
-	ask := &ApprovalRequest{Step: e.Path, Kind: AskApproval, Message: textOf(in["Message"]), Needed: 1, Expires: e.Began.Add(s.Timeout)}
+	ask := &ApprovalRequest{Step: e.Path, Kind: AskApproval, Message: cmp.Or(textOf(in["Message"]), "May the execution go on at step "+e.Path+"?"), Needed: 1, Expires: e.Began.Add(s.Timeout)}
 	if list, err := coerce(in["Approvers"], "StringList"); err == nil {
 		if l, ok := list.([]any); ok {
 			for _, who := range l {

@@ -133,7 +133,7 @@ func (p *parser) checkWays(list node, sc *stepScope) {
 	for i, s := range sc.steps {
 		for _, w := range waysFrom(sc.steps, i) {
 			// A circle has at least one way that goes back, or to itself: that is the place to tell.
-			if to := sc.index(w.To); w.To != "" && to >= 0 && to <= i && (to == i || sc.reach[to][i]) {
+			if to := sc.index(w.To); w.To != "" && to >= 0 && to <= i && !sc.twice(w.To) && (to == i || sc.reach[to][i]) {
 				p.errorf(wayPlace(list.items[i], s, w), "step %q goes back to step %q: steps would go round in a circle; use aws:loop", s.Name, w.To)
 			}
 		}
@@ -141,6 +141,12 @@ func (p *parser) checkWays(list node, sc *stepScope) {
 			p.warnf(placeOf(list.items[i], "name"), "step %q is never reached", s.Name)
 		}
 	}
+}
+
+// twice says that two steps have the name, which is a mistake that is told already.
+func (sc *stepScope) twice(name string) bool {
+	i := sc.index(name)
+	return slices.ContainsFunc(sc.steps[i+1:], func(s Step) bool { return s.Name == name })
 }
 
 func (sc *stepScope) what() string {

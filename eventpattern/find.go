@@ -2,7 +2,7 @@ package eventpattern
 
 import "bytes"
 
-// find collects the rules that are keyed on the field and hold for its value.
+// find collects the rules that are keyed on the field and may hold for its value.
 func (s *scan) find(x *slotIndex, v *val) {
 	switch v.kind {
 	case kindString:
@@ -10,42 +10,36 @@ func (s *scan) find(x *slotIndex, v *val) {
 	case kindNumber:
 		s.findNumber(x, v)
 	default:
-		for _, c := range x.words[wordIndex(string(v.text))] {
-			s.candidate(c)
-		}
+		s.collect(x.words[wordIndex(string(v.text))])
 	}
-	for i := range x.any {
-		if t := &x.any[i]; s.tried[t.rule.id] != s.epoch && t.test.holds(v) {
-			s.candidate(t.rule)
-		}
-	}
+	s.collect(x.any)
 }
 
 func (s *scan) findString(x *slotIndex, v *val) {
 	if x.forward != nil {
-		s.walk(x.forward, v, v.text)
+		s.walk(x.forward, v.text)
 	}
 	if x.back != nil {
-		s.walkBack(x.back, v, v.text)
+		s.walkBack(x.back, v.text)
 	}
 	if x.folded != nil || x.unfold != nil {
 		s.folded = appendFolded(s.folded[:0], v.text)
 		if x.folded != nil {
-			s.walk(x.folded, v, s.folded)
+			s.walk(x.folded, s.folded)
 		}
 		if x.unfold != nil {
-			s.walkBack(x.unfold, v, s.folded)
+			s.walkBack(x.unfold, s.folded)
 		}
 	}
 	if x.within != nil {
 		for i := range v.text {
-			s.walk(x.within, v, v.text[i:])
+			s.walk(x.within, v.text[i:])
 		}
 	}
 	if x.address != nil {
 		if ip, ok := v.address(); ok {
 			s.spare = addressKey(s.spare[:0], ip, fullBits(ip))
-			s.walk(x.address, v, s.spare)
+			s.walk(x.address, s.spare)
 		}
 	}
 }
@@ -55,39 +49,38 @@ func (s *scan) findNumber(x *slotIndex, v *val) {
 	if x.numbers != nil {
 		s.spare = numberKey(s.spare[:0], d, v.text)
 		if e := x.numbers.get(s.spare); e != nil {
-			for _, c := range e.exact {
-				s.candidate(c)
-			}
+			s.collect(e.exact)
 		}
 	}
 	if !d.ok {
 		return
 	}
 	for b, top := range x.ranges.tops {
-		from := b * spanBlock
-		if x.ranges.lows[from] > d.f {
+		spans := x.ranges.spans[b*spanBlock:]
+		if spans[0].low > d.f {
 			break
 		}
 		if top < d.f {
 			continue
 		}
-		for _, r := range x.ranges.list[from:min(from+spanBlock, len(x.ranges.list))] {
-			if r.test.inRange(d.f) {
-				s.candidate(r.rule)
+		for i, sp := range spans[:min(spanBlock, len(spans))] {
+			if sp.low <= d.f && d.f <= sp.high {
+				at := b*spanBlock + i
+				s.collect(x.ranges.rules[at : at+1])
 			}
 		}
 	}
 }
 
 // walk follows the value through a tree as far as it goes and collects what hangs on the way.
-func (s *scan) walk(n *treeNode, v *val, rest []byte) {
-	for n != nil {
-		if len(rest) < len(n.label) || string(rest[:len(n.label)]) != n.label {
-			return
-		}
-		rest = rest[len(n.label):]
-		if n.entry != nil {
-			s.collect(n.entry, v, len(rest) == 0)
+func (s *scan) walk(n *treeNode, rest []byte) {
+	for n != nil && n.reads(rest) {
+		rest = rest[n.size:]
+		if e := n.entry; e != nil {
+			s.collect(e.prefix)
+			if len(rest) == 0 {
+				s.collect(e.exact)
+			}
 		}
 		if len(rest) == 0 {
 			return
@@ -97,19 +90,23 @@ func (s *scan) walk(n *treeNode, v *val, rest []byte) {
 }
 
 // walkBack is walk from the value's end to its beginning, through a tree of reversed keys.
-func (s *scan) walkBack(n *treeNode, v *val, rest []byte) {
+func (s *scan) walkBack(n *treeNode, rest []byte) {
 	for n != nil {
-		if len(rest) < len(n.label) {
+		if len(rest) < int(n.size) {
 			return
 		}
-		for i, last := 0, len(rest)-1; i < len(n.label); i++ {
-			if rest[last-i] != n.label[i] {
+		last := len(rest) - 1
+		for i, c := range n.label[:n.size] {
+			if rest[last-i] != c {
 				return
 			}
 		}
-		rest = rest[:len(rest)-len(n.label)]
-		if n.entry != nil {
-			s.collect(n.entry, v, len(rest) == 0)
+		rest = rest[:len(rest)-int(n.size)]
+		if e := n.entry; e != nil {
+			s.collect(e.prefix)
+			if len(rest) == 0 {
+				s.collect(e.exact)
+			}
 		}
 		if len(rest) == 0 {
 			return
@@ -118,39 +115,13 @@ func (s *scan) walkBack(n *treeNode, v *val, rest []byte) {
 	}
 }
 
-// collect takes what hangs at a state; whole says that the value ends there.
-func (s *scan) collect(e *entry, v *val, whole bool) {
-	for _, c := range e.prefix {
-		s.candidate(c)
-	}
-	for i := range e.tryAfter {
-		if t := &e.tryAfter[i]; s.tried[t.rule.id] != s.epoch && t.test.holds(v) {
-			s.candidate(t.rule)
+// collect adds rules to those that are checked when the event has been read.
+func (s *scan) collect(list []posting) {
+	for i := range list {
+		if p := &list[i]; s.tried[p.id] != s.epoch {
+			s.tried[p.id] = s.epoch
+			s.candidates = append(s.candidates, *p)
 		}
-	}
-	for i := range e.blocks {
-		if t := &e.blocks[i]; t.test.holds(v) {
-			s.candidate(t.rule)
-		}
-	}
-	if !whole {
-		return
-	}
-	for _, c := range e.exact {
-		s.candidate(c)
-	}
-	for i := range e.tryExact {
-		if t := &e.tryExact[i]; t.test.holds(v) {
-			s.candidate(t.rule)
-		}
-	}
-}
-
-// candidate adds a rule to those that are checked when the event has been read.
-func (s *scan) candidate(c *compiled) {
-	if s.tried[c.id] != s.epoch {
-		s.tried[c.id] = s.epoch
-		s.candidates = append(s.candidates, c)
 	}
 }
 

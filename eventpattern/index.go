@@ -1,26 +1,27 @@
 package eventpattern
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"slices"
 	"unicode/utf8"
 )
 
-// slotIndex finds, for a value of one field, the rules that are keyed on that field and hold for the value. Each kind of test has
-// its own structure. What they have in common is that their size is that of the patterns' text.
+// slotIndex finds, for a value of one field, the rules that are keyed on that field and may hold for the value: none that does is
+// missed, and few that don't are found. Each kind of test has its own structure; the size of all is that of the patterns' text.
 type slotIndex struct {
-	edition uint64
-	forward *treeNode      // strings, prefixes; wildcards at the literal before their first star
-	back    *treeNode      // suffixes, reversed; wildcards at the literal after their last star
-	folded  *treeNode      // tests that ignore case, at their text in one case
-	unfold  *treeNode      // the same for suffixes, reversed
-	within  *treeNode      // wildcards that begin and end with a star, at their longest literal
-	numbers *treeNode      // at the eight bytes of a float64, or the text of a number that can't be compared
-	address *treeNode      // at the family and the whole bytes of the block
-	words   [3][]*compiled // null, false, true
+	edition uint32
+	forward *treeNode    // strings, prefixes; wildcards at the literal before their first star
+	back    *treeNode    // suffixes, reversed; wildcards at the literal after their last star
+	folded  *treeNode    // tests that ignore case, at their text in one case
+	unfold  *treeNode    // the same for suffixes, reversed
+	within  *treeNode    // wildcards that begin and end with a star, at their longest literal
+	numbers *treeNode    // at the eight bytes of a float64, or the text of a number that can't be compared
+	address *treeNode    // at the family and the whole bytes of the block
+	words   [3][]posting // null, false, true
 	ranges  ranges
-	any     []try // tests that most values pass: anything-but, exists
+	any     []posting // of tests that most values pass: anything-but, exists
 }
 
 // wordIndex tells the literals apart by their second byte.
@@ -34,15 +35,6 @@ func wordIndex(s string) int {
 	return 2
 }
 
-// Costs of keying a rule on a test, in candidates expected for an event; what shares a key is counted.
-const (
-	costKeyless  = 1 << 40 // can't be found from a value
-	costAny      = 20_000
-	costRange    = 400
-	costLoose    = 8
-	costNoPrefix = 4_000
-)
-
 // spot is where in a slotIndex a test hangs: in one of its trees, under a key.
 type spot struct {
 	tree **treeNode
@@ -50,22 +42,27 @@ type spot struct {
 	list spotList
 }
 
+// spotList says which list of an entry.
 type spotList uint8
 
 const (
 	listExact spotList = iota
 	listPrefix
-	listTryExact
-	listTryAfter
-	listBlocks
 )
+
+func (s spotList) of(e *entry) *[]posting {
+	if s == listExact {
+		return &e.exact
+	}
+	return &e.prefix
+}
 
 // spot returns the place of a test that hangs in a tree, and false for the others.
 func (x *slotIndex) spot(t *test) (spot, bool) {
 	switch t.op {
 	case opString:
 		if t.bits > 0 {
-			return spot{&x.address, addressKey(nil, t.ip, t.bits), listBlocks}, true
+			return spot{&x.address, addressKey(nil, t.ip, t.bits), listPrefix}, true
 		}
 		return spot{&x.forward, []byte(t.text), listExact}, true
 	case opNumber:
@@ -75,15 +72,15 @@ func (x *slotIndex) spot(t *test) (spot, bool) {
 	case opSuffix:
 		return spot{&x.back, reversed(t.text), listPrefix}, true
 	case opFold:
-		return spot{&x.folded, appendFolded(nil, []byte(t.text)), listTryExact}, true
+		return spot{&x.folded, appendFolded(nil, []byte(t.text)), listExact}, true
 	case opPrefixFold:
-		return spot{&x.folded, appendFolded(nil, []byte(t.text)), listTryAfter}, true
+		return spot{&x.folded, appendFolded(nil, []byte(t.text)), listPrefix}, true
 	case opSuffixFold:
 		key := appendFolded(nil, []byte(t.text))
 		slices.Reverse(key)
-		return spot{&x.unfold, key, listTryAfter}, true
+		return spot{&x.unfold, key, listPrefix}, true
 	case opCIDR:
-		return spot{&x.address, addressKey(nil, t.ip, t.bits), listBlocks}, true
+		return spot{&x.address, addressKey(nil, t.ip, t.bits), listPrefix}, true
 	case opNumeric:
 		if !t.lo.none && !t.hi.none && t.lo.f == t.hi.f {
 			return spot{&x.numbers, numberKey(nil, decimal{t.lo.f, true}, nil), listExact}, true
@@ -104,11 +101,11 @@ func (x *slotIndex) globSpot(t *test) spot {
 	case len(longest) == 0: // a star alone: any string
 		return spot{&x.forward, nil, listPrefix}
 	case len(first) > 0 && len(first) >= len(last):
-		return spot{&x.forward, first, listTryAfter}
+		return spot{&x.forward, first, listPrefix}
 	case len(last) > 0:
-		return spot{&x.back, reversed(string(last)), listTryAfter}
+		return spot{&x.back, reversed(string(last)), listPrefix}
 	}
-	return spot{&x.within, longest, listTryAfter}
+	return spot{&x.within, longest, listPrefix}
 }
 
 func reversed(s string) []byte {
@@ -140,163 +137,104 @@ func addressKey(dst []byte, a address, bits int) []byte {
 	return append(append(dst, '6'), b[:bits/8]...)
 }
 
-// cost says how many candidates more a rule would bring that is keyed on the test.
-func (x *slotIndex) cost(t *test) int {
-	switch t.op {
-	case opAbsent:
-		return costKeyless
-	case opAnythingBut, opExists:
-		return costAny + len(x.any)
-	case opLiteral:
-		return costRange + len(x.words[wordIndex(t.text)])
-	}
-	s, ok := x.spot(t)
-	if !ok { // a range
-		return costRange + len(x.ranges.list)
-	}
-	held := 0
-	if e := (*s.tree).get(s.key); e != nil {
-		held = len(e.exact) + len(e.prefix) + len(e.tryExact) + len(e.tryAfter) + len(e.blocks)
-	}
-	switch {
-	case s.list == listExact || s.list == listTryExact || t.op == opString:
-		return 1 + held
-	case len(s.key) == 0:
-		return costNoPrefix + held
-	}
-	return costLoose + held
-}
-
 // add keys the rule on the test.
-func (w *writer) add(x *slotIndex, t *test, r *compiled) {
+func (w *writer) add(x *slotIndex, t *test, p posting) {
 	w.bytes += postingBytes
 	switch t.op {
 	case opAnythingBut, opExists:
-		x.any = append(x.any, try{t, r})
+		x.any = append(x.any, p)
 		return
 	case opLiteral:
 		i := wordIndex(t.text)
-		x.words[i] = append(x.words[i], r)
+		x.words[i] = append(x.words[i], p)
 		return
 	}
 	s, ok := x.spot(t)
 	if !ok {
-		x.ranges = x.ranges.with(span{t, r})
+		x.ranges = x.ranges.with(t, p)
 		return
 	}
 	root, e := w.put(*s.tree, s.key)
 	*s.tree = root
-	switch s.list {
-	case listExact:
-		e.exact = append(e.exact, r)
-	case listPrefix:
-		e.prefix = append(e.prefix, r)
-	case listTryExact:
-		e.tryExact = append(e.tryExact, try{t, r})
-	case listTryAfter:
-		e.tryAfter = append(e.tryAfter, try{t, r})
-	case listBlocks:
-		e.blocks = append(e.blocks, block{t, r})
-	}
+	list := s.list.of(e)
+	*list = append(*list, p)
 }
 
 // remove takes the rule from where add put it.
 func (w *writer) remove(x *slotIndex, t *test, r *compiled) {
-	isRule := func(o *compiled) bool { return o == r }
-	isTry := func(o try) bool { return o.rule == r }
 	switch t.op {
 	case opAnythingBut, opExists:
-		x.any = without(x.any, isTry)
+		x.any = without(x.any, r)
 		return
 	case opLiteral:
 		i := wordIndex(t.text)
-		x.words[i] = without(x.words[i], isRule)
+		x.words[i] = without(x.words[i], r)
 		return
 	}
 	s, ok := x.spot(t)
 	if !ok {
-		x.ranges = newRanges(without(x.ranges.list, func(o span) bool { return o.rule == r }))
+		x.ranges = x.ranges.without(r)
 		return
 	}
 	root, e := w.put(*s.tree, s.key)
 	*s.tree = root
-	switch s.list {
-	case listExact:
-		e.exact = without(e.exact, isRule)
-	case listPrefix:
-		e.prefix = without(e.prefix, isRule)
-	case listTryExact:
-		e.tryExact = without(e.tryExact, isTry)
-	case listTryAfter:
-		e.tryAfter = without(e.tryAfter, isTry)
-	case listBlocks:
-		e.blocks = without(e.blocks, func(o block) bool { return o.rule == r })
-	}
+	list := s.list.of(e)
+	*list = without(*list, r)
 }
 
-// without returns a copy of the list without some, as readers may hold the list. (Lists are only ever appended to in place: a reader
-// doesn't look beyond the length that it knows.)
-func without[T any](list []T, drop func(T) bool) []T {
-	return slices.DeleteFunc(slices.Clone(list), drop)
+// without returns a copy of the list without a rule, as readers may hold the list. (Lists are only ever appended to in place: a
+// reader doesn't look beyond the length that it knows.)
+func without(list []posting, r *compiled) []posting {
+	return slices.DeleteFunc(slices.Clone(list), func(p posting) bool { return p.rule == r })
 }
 
-// span is a numeric range and its rule.
-type span struct {
-	test *test
-	rule *compiled
-}
-
-// ranges is a list of numeric ranges by lower bound, with the highest upper bound of every spanBlock of them, so that a lookup passes
-// over blocks that end too low.
+// ranges is a list of numeric ranges in the order of their lower bounds, with the highest upper bound of every spanBlock of them, so
+// that a lookup passes over blocks that end too low. Whether a bound is open is left to the test.
 type ranges struct {
-	list []span
-	lows []float64
-	tops []float64 // of each spanBlock of the list
+	spans []span
+	rules []posting // of the spans
+	tops  []float64 // of every spanBlock of the spans
 }
+
+type span struct{ low, high float64 }
 
 const spanBlock = 16
 
-func newRanges(list []span) ranges {
-	rs := ranges{list: list, lows: make([]float64, len(list)), tops: make([]float64, (len(list)+spanBlock-1)/spanBlock)}
-	for i := range rs.tops {
-		rs.tops[i] = math.Inf(-1)
+func (rs ranges) with(t *test, p posting) ranges {
+	s := span{math.Inf(-1), math.Inf(1)}
+	if !t.lo.none {
+		s.low = t.lo.f
 	}
-	for i, s := range list {
-		rs.lows[i] = s.low()
-		rs.tops[i/spanBlock] = max(rs.tops[i/spanBlock], s.high())
+	if !t.hi.none {
+		s.high = t.hi.f
 	}
-	return rs
-}
-
-func (s span) low() float64 {
-	if s.test.lo.none {
-		return math.Inf(-1)
-	}
-	return s.test.lo.f
-}
-
-func (s span) high() float64 {
-	if s.test.hi.none {
-		return math.Inf(1)
-	}
-	return s.test.hi.f
-}
-
-// with returns the ranges and one more.
-func (rs ranges) with(s span) ranges {
-	at, _ := slices.BinarySearchFunc(rs.list, s, func(a, b span) int {
-		switch {
-		case a.low() != b.low():
-			if a.low() < b.low() {
-				return -1
-			}
-			return 1
-		case a.high() < b.high():
-			return -1
-		}
-		return 1
+	at, _ := slices.BinarySearchFunc(rs.spans, s, func(a, b span) int {
+		return cmp.Or(cmp.Compare(a.low, b.low), cmp.Compare(a.high, b.high))
 	})
-	return newRanges(slices.Insert(slices.Clone(rs.list), at, s))
+	return newRanges(slices.Insert(slices.Clone(rs.spans), at, s), slices.Insert(slices.Clone(rs.rules), at, p))
+}
+
+func (rs ranges) without(r *compiled) ranges {
+	var spans []span
+	var rules []posting
+	for i, p := range rs.rules {
+		if p.rule != r {
+			spans, rules = append(spans, rs.spans[i]), append(rules, p)
+		}
+	}
+	return newRanges(spans, rules)
+}
+
+func newRanges(spans []span, rules []posting) ranges {
+	tops := make([]float64, 0, len(spans)/spanBlock+1)
+	for block := range slices.Chunk(spans, spanBlock) {
+		top := math.Inf(-1)
+		for _, s := range block {
+			top = max(top, s.high)
+		}
+		tops = append(tops, top)
+	}
+	return ranges{spans, rules, tops}
 }
 
 // appendFolded appends s in one case, such that texts that a test of ours takes for equal become the same. (Texts that become the

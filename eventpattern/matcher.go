@@ -3,6 +3,7 @@ package eventpattern
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"iter"
 	"maps"
 	"math"
@@ -29,11 +30,13 @@ type Matcher struct {
 	mu       sync.Mutex
 	config   Config
 	patterns map[string]held
-	edition  uint64
+	edition  uint32
 	freeIDs  []int32
 	nextID   int32
 	bytes    int64 // estimate, garbage included
 	removed  int   // rules removed since the indexes were last built anew
+	built    int   // rules when they were
+	popular  popularity
 
 	current atomic.Pointer[snapshot]
 	scans   sync.Pool // of *scan
@@ -47,10 +50,12 @@ type held struct {
 
 // compiled is a rule in a Matcher: one way through a pattern. It is immutable.
 type compiled struct {
-	id      int32 // among the rules of the matcher, used again after a removal
-	pattern int32 // id of the pattern's first rule
-	key     int32 // index of the field by which it is found; -1: it is tried on every event
-	absent  bool  // some field has exists: false
+	id      int32  // among the rules of the matcher, used again after a removal
+	pattern int32  // id of the pattern's first rule
+	key     int32  // index of the field by which it is found; -1: it is tried on every event
+	absent  bool   // some field has exists: false
+	gate    int32  // slot of another field, which must be one plain string; -1 if there is none
+	hash    uint64 // of that string
 	name    string
 	fields  []slotField
 }
@@ -71,12 +76,13 @@ type snapshot struct {
 	nodes  int32 // numbers given to pathNodes so far
 	slots  int32 // numbers given to fields so far
 	rules  int32 // numbers given to rules so far
-	always []*compiled
+	always []posting
+	seed   maphash.Seed // of compiled.hash
 }
 
 // pathNode is a place in events that a pattern asks for: what lies under a key.
 type pathNode struct {
-	edition uint64
+	edition uint32
 	id      int32
 	slot    int32      // -1: no pattern asks for a value here
 	index   *slotIndex // of the rules keyed on the value here; nil if none
@@ -91,27 +97,11 @@ type pathKey struct {
 
 const maxPathKeys = 8
 
-// child returns the node under the key, or nil.
-func (n *pathNode) child(key []byte) *pathNode {
-	if n.many != nil {
-		if e := n.many.get(key); e != nil {
-			return e.path
-		}
-		return nil
-	}
-	for i := range n.keys {
-		if string(key) == n.keys[i].name {
-			return n.keys[i].node
-		}
-	}
-	return nil
-}
-
 // Rough sizes in bytes, for Config.MaxBytes.
 const (
-	treeNodeBytes = 144
-	entryBytes    = 168
-	postingBytes  = 24
+	treeNodeBytes = 96
+	entryBytes    = 64
+	postingBytes  = 32
 	pathNodeBytes = 160
 	ruleBytes     = 96
 	fieldBytes    = 96
@@ -137,54 +127,50 @@ func (m *Matcher) Add(name string, p *Pattern) error {
 func (m *Matcher) AddAll(patterns iter.Seq2[string, *Pattern]) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	w := m.begin()
-	after := make(map[string]held)
+	added := make(map[string]held)
 	for name, p := range patterns {
 		if p == nil {
 			return fmt.Errorf("pattern %q is nil", name)
 		}
-		before, taken := after[name]
-		if !taken {
-			before, taken = m.patterns[name]
-		}
-		if taken {
+		added[name] = held{pattern: p}
+	}
+	err := m.addAll(added)
+	if errors.Is(err, ErrFull) && m.removed > 0 {
+		m.rebuild() // what removed patterns have left behind may be the room that is missing
+		err = m.addAll(added)
+	}
+	return err
+}
+
+func (m *Matcher) addAll(added map[string]held) error {
+	w := m.begin()
+	for _, h := range added {
+		w.popular.count(h.pattern, 1)
+	}
+	for _, name := range slices.Sorted(maps.Keys(added)) {
+		if before, taken := m.patterns[name]; taken {
 			w.drop(before)
 		}
-		after[name] = w.insert(name, p)
-		if limit := m.limit(); w.bytes > limit {
-			// What the indexes keep of removed patterns counts too, until they are built anew.
-			if m.removed == 0 && w.removed == 0 {
-				return fmt.Errorf("adding pattern %q to %d others: %w (%d bytes)", name, len(m.patterns), ErrFull, limit)
+		p := added[name].pattern
+		if added[name] = w.insert(name, p); w.bytes > m.limit() {
+			for _, h := range added {
+				w.popular.count(h.pattern, -1)
 			}
-			m.rebuild()
-			return m.addAgain(patterns)
+			return fmt.Errorf("adding pattern %q to %d others: %w (%d bytes)", name, len(m.patterns), ErrFull, m.limit())
+		}
+	}
+	for name := range added {
+		if before, taken := m.patterns[name]; taken {
+			w.popular.count(before.pattern, -1)
 		}
 	}
 	if m.patterns == nil {
-		m.patterns = make(map[string]held, len(after))
+		m.patterns = make(map[string]held, len(added))
 	}
-	maps.Copy(m.patterns, after)
-	m.commit(w)
-	return nil
-}
-
-// addAgain is AddAll after a rebuild, when nothing is left to be gained by another.
-func (m *Matcher) addAgain(patterns iter.Seq2[string, *Pattern]) error {
-	w := m.begin()
-	after := maps.Clone(m.patterns)
-	if after == nil {
-		after = make(map[string]held)
+	maps.Copy(m.patterns, added)
+	if 2*len(added) > len(m.patterns) {
+		m.built = int(w.next.rules) // most rules have just been placed knowing all others
 	}
-	for name, p := range patterns {
-		if before, taken := after[name]; taken {
-			w.drop(before)
-		}
-		after[name] = w.insert(name, p)
-		if limit := m.limit(); w.bytes > limit {
-			return fmt.Errorf("adding pattern %q to %d others: %w (%d bytes)", name, len(m.patterns), ErrFull, limit)
-		}
-	}
-	m.patterns = after
 	m.commit(w)
 	return nil
 }
@@ -207,29 +193,35 @@ func (m *Matcher) Remove(name string) bool {
 	delete(m.patterns, name)
 	w := m.begin()
 	w.drop(h)
+	w.popular.count(h.pattern, -1)
 	m.commit(w)
 	return true
 }
 
 // writer makes the next snapshot. Nothing of it shows until commit.
 type writer struct {
-	edition uint64
+	edition uint32
 	next    snapshot
 	freeIDs []int32 // those that the writer hasn't taken
 	freed   []int32 // to be free after commit: rules of this edition must not share an id with a removed one's readers
 	bytes   int64
 	removed int
+	popular popularity
 }
 
 func (m *Matcher) begin() *writer {
 	m.edition++
-	w := &writer{edition: m.edition, bytes: m.bytes, freeIDs: m.freeIDs}
+	if m.popular.counts == nil {
+		m.popular = popularity{seed: maphash.MakeSeed(), counts: make(map[uint64]int32)}
+	}
+	w := &writer{edition: m.edition, bytes: m.bytes, freeIDs: m.freeIDs, popular: m.popular}
 	if s := m.current.Load(); s != nil {
 		w.next = *s
 	}
 	if w.next.root == nil {
 		w.next.root = &pathNode{edition: w.edition, slot: -1}
 		w.next.nodes = 1
+		w.next.seed = m.popular.seed
 	}
 	return w
 }
@@ -239,7 +231,9 @@ func (m *Matcher) commit(w *writer) {
 	m.bytes = w.bytes
 	m.removed += w.removed
 	m.current.Store(&w.next)
-	if m.removed > 1000 && m.removed > int(w.next.rules) {
+	// Rules that came while little was known about the others may hang at a field that has turned out to be a common one. To build
+	// anew whenever their number has doubled costs each rule two insertions in all.
+	if rules := int(w.next.rules); m.removed > max(1000, rules) || m.removed == 0 && rules > 500 && rules > 2*m.built {
 		m.rebuild()
 	}
 }
@@ -247,14 +241,15 @@ func (m *Matcher) commit(w *writer) {
 // rebuild makes the indexes anew, without what removed patterns left behind.
 func (m *Matcher) rebuild() {
 	m.edition++
-	w := &writer{edition: m.edition}
+	w := &writer{edition: m.edition, popular: m.popular}
 	w.next.root = &pathNode{edition: w.edition, slot: -1}
 	w.next.nodes = 1
+	w.next.seed = m.popular.seed
 	patterns := make(map[string]held, len(m.patterns))
 	for _, name := range slices.Sorted(maps.Keys(m.patterns)) {
 		patterns[name] = w.insert(name, m.patterns[name].pattern)
 	}
-	m.patterns, m.freeIDs, m.bytes, m.removed = patterns, nil, w.bytes, 0
+	m.patterns, m.freeIDs, m.bytes, m.removed, m.built = patterns, nil, w.bytes, 0, int(w.next.rules)
 	m.current.Store(&w.next)
 }
 
@@ -275,45 +270,57 @@ func (w *writer) insert(name string, p *Pattern) held {
 			c.pattern = h.rules[0].id
 		}
 		w.bytes += ruleBytes
-		best := costKeyless
-		for _, f := range r {
-			sf := slotField{tests: f.tests, path: strings.Split(f.path, ".")}
-			cost := 0
-			var node *pathNode
-			w.next.root, node = w.place(w.next.root, sf.path)
-			sf.slot = node.slot
-			x := node.index
-			if x == nil {
-				x = &slotIndex{}
-			}
-			for i := range f.tests {
-				t := &f.tests[i]
-				cost += x.cost(t)
-				if t.op == opAbsent {
-					sf.absent, c.absent = true, true
-				}
-				w.bytes += int64(len(t.text))
-			}
-			if len(f.tests) == 1 && f.tests[0].op == opString && f.tests[0].bits == 0 {
-				sf.single, sf.plain = true, f.tests[0].text
-			}
-			w.bytes += fieldBytes
-			if cost < best {
-				best, c.key = cost, int32(len(c.fields))
-			}
-			c.fields = append(c.fields, sf)
-		}
+		p := w.compile(c, r)
 		if c.key < 0 {
-			w.next.always = append(w.next.always, c)
+			w.next.always = append(w.next.always, p)
 		} else {
 			x := w.keyed(c)
 			for i := range c.fields[c.key].tests {
-				w.add(x, &c.fields[c.key].tests[i], c)
+				w.add(x, &c.fields[c.key].tests[i], p)
 			}
 		}
 		h.rules = append(h.rules, c)
 	}
 	return h
+}
+
+// compile fills in the fields of a rule and chooses the one by which it is found and the one by which it is most often refused.
+func (w *writer) compile(c *compiled, r rule) posting {
+	best, gate := costKeyless, costKeyless
+	plain := int32(-1) // the field to be the gate
+	c.fields = make([]slotField, len(r))
+	for i, f := range r {
+		sf := &c.fields[i]
+		*sf = slotField{tests: f.tests, path: strings.Split(f.path, ".")}
+		var node *pathNode
+		w.next.root, node = w.place(w.next.root, sf.path)
+		sf.slot = node.slot
+		cost := 0
+		for j := range f.tests {
+			t := &f.tests[j]
+			cost += w.cost(node.index, f.path, t)
+			sf.absent = sf.absent || t.op == opAbsent
+			w.bytes += int64(len(t.text))
+		}
+		c.absent = c.absent || sf.absent
+		if len(f.tests) == 1 && f.tests[0].op == opString && f.tests[0].bits == 0 {
+			sf.single, sf.plain = true, f.tests[0].text
+		}
+		w.bytes += fieldBytes
+		if cost < best { // the old key may be the gate
+			if c.key >= 0 && c.fields[c.key].single {
+				plain, gate = c.key, best
+			}
+			best, c.key = cost, int32(i)
+		} else if sf.single && cost < gate {
+			plain, gate = int32(i), cost
+		}
+	}
+	p := posting{rule: c, id: c.id, gate: -1}
+	if plain >= 0 {
+		p.gate, p.hash = c.fields[plain].slot, maphash.String(w.popular.seed, c.fields[plain].plain)
+	}
+	return p
 }
 
 // keyed returns the index of a rule's key, which the writer may change.
@@ -335,7 +342,7 @@ func (w *writer) keyed(c *compiled) *slotIndex {
 func (w *writer) drop(h held) {
 	for _, c := range h.rules {
 		if c.key < 0 {
-			w.next.always = without(w.next.always, func(o *compiled) bool { return o == c })
+			w.next.always = without(w.next.always, c)
 		} else {
 			x := w.keyed(c)
 			for i := range c.fields[c.key].tests {

@@ -244,7 +244,7 @@ func (c *compiler) branches(n *node) {
 	}
 	before := c.rules
 	var after []rule
-	where := c.path
+	where := slices.Clone(c.path)
 	for _, branch := range n.items {
 		if branch.kind != kindObject {
 			c.fail(branch.start, "\"$or\" takes objects, not %s", branch.kind)
@@ -254,7 +254,7 @@ func (c *compiler) branches(n *node) {
 		for _, r := range before {
 			c.rules = append(c.rules, slices.Clone(r))
 		}
-		c.path = where[:len(where)-1]
+		c.path = slices.Clone(where[:len(where)-1])
 		c.object(branch, true)
 		c.path = where
 		if len(after)+len(c.rules) > maxCombinations {

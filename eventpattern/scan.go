@@ -22,7 +22,7 @@ type scan struct {
 	objects    uint32
 	tried      []uint32 // by rule: the epoch in which it became a candidate
 	matched    []uint32 // by the first rule of a pattern: the epoch in which the pattern matched
-	candidates []*compiled
+	candidates []posting
 	text       []byte // strings without their escapes
 	folded     []byte // the value at hand in one case
 	spare      []byte // a key at hand
@@ -36,6 +36,8 @@ type slotVals struct {
 	epoch       uint32
 	first, last int32
 	inArray     bool // some value lies in an element of an array
+	hashed      bool
+	hash        uint64 // of the only value, once hashed
 }
 
 // val is one value of the event.
@@ -102,11 +104,14 @@ func (s *scan) match(dst []string, now *snapshot, event []byte) ([]string, error
 	if err != nil {
 		return dst, err
 	}
-	for _, c := range now.always {
-		s.candidate(c)
-	}
+	s.collect(now.always)
 	before := len(dst)
-	for _, c := range s.candidates {
+	for i := range s.candidates {
+		p := &s.candidates[i]
+		if p.gate >= 0 && !s.opens(p) {
+			continue
+		}
+		c := p.rule
 		if s.matched[c.pattern] == s.epoch {
 			continue
 		}
@@ -260,17 +265,33 @@ func (s *scan) object(n *pathNode, i int, in int32, depth int) (int, error) {
 
 // descend returns the node that a key of the event leads to, or nil. A dot within the key is like a step from key to key.
 func (n *pathNode) descend(key []byte) *pathNode {
-	if bytes.IndexByte(key, '.') < 0 {
-		return n.child(key)
+	if n.many != nil {
+		return n.descendMany(key)
 	}
-	for n != nil {
-		step, rest, more := bytes.Cut(key, []byte{'.'})
-		if n = n.child(step); !more {
-			break
+	for i := range n.keys {
+		k := &n.keys[i]
+		switch size := len(k.name); {
+		case len(key) == size:
+			if string(key) == k.name {
+				return k.node
+			}
+		case len(key) > size && key[size] == '.' && string(key[:size]) == k.name:
+			return k.node.descend(key[size+1:])
 		}
-		key = rest
 	}
-	return n
+	return nil
+}
+
+func (n *pathNode) descendMany(key []byte) *pathNode {
+	step, rest, more := bytes.Cut(key, []byte{'.'})
+	e := n.many.get(step)
+	switch {
+	case e == nil || e.path == nil:
+		return nil
+	case more:
+		return e.path.descend(rest)
+	}
+	return e.path
 }
 
 // value reads the value at i, which lies at n, and returns the place after it.

@@ -1,6 +1,9 @@
 package eventpattern
 
-import "errors"
+import (
+	"errors"
+	"hash/maphash"
+)
 
 // ErrTooComplex means that a match was given up: a pattern with exists: false met an event whose arrays allow too many combinations.
 var ErrTooComplex = errors.New("too many combinations of array elements")
@@ -38,7 +41,7 @@ func (s *scan) holds(c *compiled) (bool, error) {
 		if list.inArray {
 			inArrays++
 		}
-		if int32(i) != c.key && !(f.absent && list.inArray) && !s.fieldHolds(f, list) {
+		if !(f.absent && list.inArray) && !s.fieldHolds(f, list) {
 			return false, nil
 		}
 	}
@@ -55,6 +58,26 @@ func (s *scan) holds(c *compiled) (bool, error) {
 	clear(s.solver.chosen)
 	ok := s.search(c.fields)
 	return ok, s.solver.failed
+}
+
+// opens says whether the field at a posting's gate may hold. It saves most candidates from having all their fields looked at, each
+// of which lies somewhere else in memory.
+func (s *scan) opens(p *posting) bool {
+	list := &s.slots[p.gate]
+	return list.epoch == s.epoch && (list.first != list.last || s.hash(list) == p.hash)
+}
+
+// hash returns the hash of a field's only value.
+func (s *scan) hash(list *slotVals) uint64 {
+	if !list.hashed {
+		list.hashed = true
+		if v := &s.vals[list.first]; v.kind == kindString {
+			list.hash = maphash.Bytes(s.now.seed, v.text)
+		} else {
+			list.hash = 0 // no string is refused for sure, one that hashes to 0 by its fields
+		}
+	}
+	return list.hash
 }
 
 // fieldHolds says whether a value of the field holds, wherever it lies.

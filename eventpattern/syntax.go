@@ -23,7 +23,7 @@ const (
 )
 
 func (k kind) String() string {
-	return [...]string{"a literal", "a number", "a string", "an object", "an array"}[k]
+	return [...]string{"null, true or false", "a number", "a string", "an object", "an array"}[k]
 }
 
 // node is one JSON value of a parsed text, with its place in it: text[start:end].

@@ -111,8 +111,12 @@ func slowDecimal(mantissa uint64, digits, exponent int, negative bool) decimal {
 	if digits <= 15 && digits+exponent > -300 {
 		return decimal{f, true} // 15 digits always come back
 	}
-	// Shortest form: d.ddde±x, compared digit by digit with the mantissa.
+	// Shortest form: d.ddde±x, compared digit by digit with the mantissa. Java writes two digits at least, which shows in the
+	// smallest numbers only: 4.9e-324, not 5e-324.
 	short := strconv.AppendFloat(buf[24:24], f, 'e', -1, 64)
+	if digits <= 2 && f < 1e-300 && f > -1e-300 {
+		short = strconv.AppendFloat(buf[24:24], f, 'e', 1, 64)
+	}
 	if negative {
 		short = short[1:]
 	}
@@ -123,6 +127,9 @@ func slowDecimal(mantissa uint64, digits, exponent int, negative bool) decimal {
 			m = m*10 + uint64(short[j]-'0')
 			n++
 		}
+	}
+	for ; m%10 == 0; n-- {
+		m /= 10
 	}
 	e, _ := strconv.Atoi(string(short[j+1:]))
 	if m == mantissa && e-(n-1) == exponent {

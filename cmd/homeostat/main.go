@@ -60,6 +60,17 @@ configuration's mode both say so; the default is observe.`,
 		return &exitError{2, fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
 	})
 	group(root,
+		runCommand(),
+		configCommand(),
+		incidentCommand(),
+		eventCommand(),
+		entityCommand(),
+		anomalyCommand(),
+		runbookCommand(),
+		whyCommand(),
+		pauseCommand(),
+		resumeCommand(),
+		backtestCommand(),
 		matchCommand(),
 		versionCommand(),
 	)

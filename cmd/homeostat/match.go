@@ -63,7 +63,7 @@ func matchLines(p *eventpattern.Pattern, in io.Reader, out, errs io.Writer) erro
 	r := bufio.NewReaderSize(in, 1<<16)
 	w := bufio.NewWriter(out)
 	var line []byte
-	bad := 0
+	bad, lines := 0, 0
 	for n := 1; ; n++ {
 		var long bool
 		var err error
@@ -74,6 +74,7 @@ func matchLines(p *eventpattern.Pattern, in io.Reader, out, errs io.Writer) erro
 		if err != nil && len(line) == 0 && !long {
 			break
 		}
+		lines = n
 		matched, reason := false, error(nil)
 		if long {
 			reason = fmt.Errorf("longer than %d bytes", maxEventLine)
@@ -95,7 +96,7 @@ func matchLines(p *eventpattern.Pattern, in io.Reader, out, errs io.Writer) erro
 		return &exitError{2, fmt.Errorf("writing answers: %w", err)}
 	}
 	if bad > 0 {
-		return &exitError{1, fmt.Errorf("%d of the lines are no events", bad)}
+		return &exitError{1, fmt.Errorf("%d of %d lines aren't events", bad, lines)}
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 
 // noted is a decision with a person's words.
 type noted struct {
-	byID
+	ByID
 	Body *struct {
 		Note string `json:"note,omitempty" maxLength:"2000" doc:"Why, for the record."`
 	}
@@ -52,11 +52,17 @@ func (s *Server) actions(d huma.API) {
 			})
 	}
 	decide("approve", "Approve an execution", "Lets one that waits for approval go on.", signal.Approver,
-		func(ctx context.Context, id, by, note string) error { return s.loop.Decisions.Approve(ctx, id, by, note) })
+		func(ctx context.Context, id, by, note string) error {
+			return s.loop.Decisions.Approve(ctx, id, by, note)
+		})
 	decide("reject", "Reject an execution", "Ends one that waits for approval.", signal.Approver,
-		func(ctx context.Context, id, by, note string) error { return s.loop.Decisions.Reject(ctx, id, by, note) })
+		func(ctx context.Context, id, by, note string) error {
+			return s.loop.Decisions.Reject(ctx, id, by, note)
+		})
 	decide("cancel", "Cancel an execution", "Ends one after the step that it is at.", signal.Operator,
-		func(ctx context.Context, id, by, note string) error { return s.loop.Decisions.Cancel(ctx, id, by, note) })
+		func(ctx context.Context, id, by, note string) error {
+			return s.loop.Decisions.Cancel(ctx, id, by, note)
+		})
 
 	type startIn struct {
 		Name string `path:"name" maxLength:"200"`

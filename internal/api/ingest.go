@@ -27,7 +27,7 @@ func (s *Server) ingests(d huma.API) {
 	}
 	huma.Register(d, huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{op.tag}, Summary: op.summary,
-		Description: op.description + "\n\nNeeds the role " + string(op.least) + ".", MaxBodyBytes: maxEvents,
+		Description: op.description + "\n\nNeeds the role " + string(op.least) + ".", MaxBodyBytes: maxEvents, SkipValidateBody: true,
 		Errors:   []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity, http.StatusNotImplemented},
 		Security: []map[string][]string{{"token": {}}},
 	}, func(ctx context.Context, in *in) (*page[accepted], error) {

@@ -41,16 +41,28 @@ func newOne[T any](v T, err error) (*one[T], error) {
 	return &one[T]{v}, nil
 }
 
-// paging are the parameters of every list.
-type paging struct {
+// Paging are the parameters of every list. It is exported, as what is embedded is else not filled in.
+type Paging struct {
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many at most."`
 	After string `query:"after" maxLength:"500" doc:"The next of the page before."`
 }
 
-func (p paging) query() signal.Query { return signal.Query{Limit: p.Limit, After: p.After} }
+func (p Paging) query() signal.Query { return signal.Query{Limit: p.Limit, After: p.After} }
 
-// byID is the parameter of one thing.
-type byID struct {
+// Ordered are the parameters of a list that grows.
+type Ordered struct {
+	Paging
+	Order string `query:"order" enum:"oldest,newest" default:"oldest" doc:"Which come first."`
+}
+
+func (o Ordered) query() signal.Query {
+	q := o.Paging.query()
+	q.Newest = o.Order == "newest"
+	return q
+}
+
+// ByID is the parameter of one thing.
+type ByID struct {
 	ID string `path:"id" maxLength:"200"`
 }
 
@@ -61,7 +73,7 @@ func (s *Server) lists(d huma.API) {
 	}
 
 	type eventsIn struct {
-		paging
+		Ordered
 		Type     string `query:"type" maxLength:"200" doc:"Only of this detail-type."`
 		Entity   string `query:"entity" maxLength:"500"`
 		Incident string `query:"incident" maxLength:"200"`
@@ -73,12 +85,12 @@ func (s *Server) lists(d huma.API) {
 			return newPage(s.loop.Events.Events(ctx, q))
 		})
 	handle(d, get("get-event", "/api/events/{id}", "events", "One event", "The whole envelope."), s.loop.Events,
-		func(ctx context.Context, in *byID) (*one[signal.Event], error) {
+		func(ctx context.Context, in *ByID) (*one[signal.Event], error) {
 			return newOne(s.loop.Events.Event(ctx, in.ID))
 		})
 
 	type incidentsIn struct {
-		paging
+		Ordered
 		State  string `query:"state" enum:"open,resolved" doc:"Only in this state."`
 		Entity string `query:"entity" maxLength:"500"`
 	}
@@ -89,12 +101,12 @@ func (s *Server) lists(d huma.API) {
 			return newPage(s.loop.Incidents.List(ctx, q))
 		})
 	handle(d, get("get-incident", "/api/incidents/{id}", "incidents", "One incident", "With its anomalies and alerts."), s.loop.Incidents,
-		func(ctx context.Context, in *byID) (*one[signal.Incident], error) {
+		func(ctx context.Context, in *ByID) (*one[signal.Incident], error) {
 			return newOne(s.loop.Incidents.Get(ctx, in.ID))
 		})
 
 	type anomaliesIn struct {
-		paging
+		Ordered
 		Entity   string `query:"entity" maxLength:"500"`
 		Incident string `query:"incident" maxLength:"200"`
 		State    string `query:"state" enum:"open,ended"`
@@ -107,7 +119,7 @@ func (s *Server) lists(d huma.API) {
 		})
 
 	type executionsIn struct {
-		paging
+		Ordered
 		State    string `query:"state" maxLength:"50" doc:"Pending, InProgress, Waiting, Success, TimedOut, Cancelling, Cancelled, Failed or Refused."`
 		Entity   string `query:"entity" maxLength:"500"`
 		Incident string `query:"incident" maxLength:"200"`
@@ -119,12 +131,12 @@ func (s *Server) lists(d huma.API) {
 			return newPage(s.loop.Executions.Executions(ctx, q))
 		})
 	handle(d, get("get-execution", "/api/executions/{id}", "executions", "One execution", "With its steps, and what it waits for."), s.loop.Executions,
-		func(ctx context.Context, in *byID) (*one[signal.Execution], error) {
+		func(ctx context.Context, in *ByID) (*one[signal.Execution], error) {
 			return newOne(s.loop.Executions.Execution(ctx, in.ID))
 		})
 
 	handle(d, get("list-runbooks", "/api/runbooks", "runbooks", "Runbooks", "The documents that are loaded, by name."), s.loop.Runbooks,
-		func(ctx context.Context, in *paging) (*page[signal.Runbook], error) {
+		func(ctx context.Context, in *Paging) (*page[signal.Runbook], error) {
 			all, err := s.loop.Runbooks.Runbooks(ctx)
 			items, next := cut(all, *in, func(r signal.Runbook) string { return r.Name })
 			return newPage(items, next, err)
@@ -138,20 +150,20 @@ func (s *Server) lists(d huma.API) {
 		})
 
 	handle(d, get("list-entities", "/api/entities", "entities", "Entities", "What is watched, by id."), s.loop.Entities,
-		func(ctx context.Context, in *paging) (*page[signal.Entity], error) {
+		func(ctx context.Context, in *Paging) (*page[signal.Entity], error) {
 			all, err := s.loop.Entities.Entities(ctx)
 			items, next := cut(all, *in, func(e signal.Entity) string { return string(e.ID) })
 			return newPage(items, next, err)
 		})
 
 	handle(d, get("list-audit", "/api/audit", "audit", "The audit log", "Who or what did what to what, and why."), s.loop.Audit,
-		func(ctx context.Context, in *paging) (*page[signal.AuditEntry], error) {
+		func(ctx context.Context, in *Paging) (*page[signal.AuditEntry], error) {
 			return newPage(s.loop.Audit.Audit(ctx, in.query()))
 		})
 }
 
 // cut pages a list that comes whole: sorted by key, behind After, at most Limit.
-func cut[T any](all []T, p paging, key func(T) string) ([]T, string) {
+func cut[T any](all []T, p Paging, key func(T) string) ([]T, string) {
 	all = slices.SortedFunc(slices.Values(all), func(a, b T) int { return cmp.Compare(key(a), key(b)) })
 	if p.After != "" {
 		i, found := slices.BinarySearchFunc(all, p.After, func(v T, k string) int { return cmp.Compare(key(v), k) })

@@ -47,7 +47,7 @@ func (s *Server) status(d huma.API) {
 	handle(d, operation{
 		id: "why", method: http.MethodGet, path: "/api/why/{id}", tag: "status", least: signal.Viewer, summary: "Why",
 		description: "The causal chain of anything that has an id: batch, anomaly, alert, event, incident, execution, step, verify, notice.",
-	}, s.loop.Chain, func(ctx context.Context, in *byID) (*one[whyOut], error) {
+	}, s.loop.Chain, func(ctx context.Context, in *ByID) (*one[whyOut], error) {
 		links, err := s.loop.Chain.Walk(ctx, in.ID)
 		if err != nil {
 			return nil, err

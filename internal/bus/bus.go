@@ -25,6 +25,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -103,8 +105,55 @@ func (b *Bus) SetRoutes(routes []Route) error {
 // Routes returns the routes in their order.
 func (b *Bus) Routes() []Route { return b.routes.Load().list() }
 
-// Run feeds the subscribers until ctx ends, which is no error.
-func (b *Bus) Run(ctx context.Context) error { return b.live.run(ctx) }
+// probeEvery is how often a bus whose last publication failed tries whether it could store one now.
+const probeEvery = 5 * time.Second
+
+// Run feeds the subscribers, and after a publication that failed finds out when the database takes events again, until ctx ends,
+// which is no error.
+func (b *Bus) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { b.live.run(ctx) })
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			b.Probe(ctx)
+		}
+	}
+}
+
+// Probe makes the bus ready again when its last publication failed and the database would take one now. Who publishes may have
+// nothing to publish for days; a disk that has room again is ready at once.
+func (b *Bus) Probe(ctx context.Context) {
+	was := b.failed.Load()
+	if was == nil {
+		return
+	}
+	if err := b.tryWrite(ctx); err == nil {
+		b.failed.CompareAndSwap(was, nil)
+	}
+}
+
+// tryWrite stores an event as large as they come and takes it away again, in one transaction.
+func (b *Bus) tryWrite(ctx context.Context) error {
+	tx, err := b.need.DB.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	r := row{event: signal.Event{ID: "probe", Time: time.Now(), Detail: json.RawMessage(`"` + strings.Repeat("x", MaxEventBytes) + `"`)}}
+	if _, err := r.insert(ctx, tx); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM events WHERE id = 'probe' AND source = ''"); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
 
 // Subscribe returns a channel of the events stored from now on, in their order (some of the second before may be among them),
 // and what ends the subscription. The channel
@@ -112,7 +161,7 @@ func (b *Bus) Run(ctx context.Context) error { return b.live.run(ctx) }
 // unless Run runs.
 func (b *Bus) Subscribe() (<-chan signal.Event, func()) { return b.live.subscribe() }
 
-// Health says how the bus is doing: not ready from a publication that failed to the next that doesn't.
+// Health says how the bus is doing: not ready from a publication that failed to the next, or the next probe, that doesn't.
 func (b *Bus) Health() signal.Stage {
 	s := signal.Stage{Name: "bus", Ready: true, State: "ok", Rate: b.metric.rate.perSecond(time.Now()), Dropped: b.live.dropped.Load()}
 	if why := b.failed.Load(); why != nil {

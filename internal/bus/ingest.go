@@ -25,14 +25,37 @@ var ErrTooLarge = fmt.Errorf("an event may have %d bytes: %w", MaxEventBytes, si
 // Ingest publishes one event from outside, an EventBridge envelope as JSON, and returns its id. An id that it brings is kept,
 // and a second time changes nothing. It must have source, detail-type and detail, an object; what else is missing is filled in
 // as PutEvents does: id, time (now), account, region, resources, version. Sources that begin with "homeostat." are ours and are
-// refused, so that nobody makes an alert of ours up. What is malformed is [signal.ErrInvalid].
+// refused, so that nobody makes an alert of ours up; so are new events under ids of the form that ours have ("ev-" and 20 hex
+// digits), which would keep ours out. What is malformed is [signal.ErrInvalid].
 func (b *Bus) Ingest(ctx context.Context, text []byte) (string, error) {
 	ev, err := envelope(text, time.Now())
+	if err == nil && ownID(ev.ID) && ev.ID != madeID(ev) {
+		if _, err = b.Event(ctx, ev.ID); err == nil {
+			return ev.ID, nil // it came from us, and is there
+		} else if errors.Is(err, signal.ErrNotFound) {
+			err = fmt.Errorf("event: id %s: homeostat makes ids of this form itself: %w", ev.ID, signal.ErrInvalid)
+		}
+	}
 	if err != nil {
-		b.metric.refused.Inc()
+		if errors.Is(err, signal.ErrInvalid) {
+			b.metric.refused.Inc()
+		}
 		return "", err
 	}
 	return ev.ID, b.Publish(ctx, ev)
+}
+
+// ownID says whether an id has the form of those that [signal.MakeID] gives to events.
+func ownID(id string) bool {
+	hex, ok := strings.CutPrefix(id, signal.KindEvent+"-")
+	return ok && len(hex) == 20 && strings.Trim(hex, "0123456789abcdef") == ""
+}
+
+// madeID is the id of an event from outside that brings none: made from what it tells, so that the same text sent again with
+// its time is the same event.
+func madeID(ev signal.Event) string {
+	return signal.MakeID(signal.KindEvent, ev.Source, ev.DetailType, ev.Time.Format(time.RFC3339Nano), string(ev.Detail),
+		strings.Join(ev.Resources, "\n"))
 }
 
 // envelope reads an event from outside and fills in what is missing.
@@ -80,10 +103,10 @@ func envelope(text []byte, now time.Time) (signal.Event, error) {
 	}
 	if in.Time != "" {
 		t, err := time.Parse(time.RFC3339, in.Time)
-		if err != nil {
+		if t = t.UTC(); err != nil || t.Year() < 1 || t.Year() > 9999 || t.IsZero() {
 			fail("time %q: want RFC 3339, as 2026-11-23T02:00:00Z", in.Time)
 		}
-		ev.Time = t.UTC()
+		ev.Time = t
 	}
 	var detail bytes.Buffer
 	switch first := bytes.TrimSpace(in.Detail); {
@@ -110,9 +133,7 @@ func envelope(text []byte, now time.Time) (signal.Event, error) {
 		ev.Resources = []string{}
 	}
 	if ev.ID == "" {
-		// Made from what it tells, so that the same text sent again with its time is the same event.
-		ev.ID = signal.MakeID(signal.KindEvent, ev.Source, ev.DetailType, ev.Time.Format(time.RFC3339Nano), string(ev.Detail),
-			strings.Join(ev.Resources, "\n"))
+		ev.ID = madeID(ev)
 	}
 	return ev, nil
 }

@@ -65,7 +65,7 @@ func (l *live) watched() (bool, time.Time) {
 	return len(l.subs) > 0, l.since
 }
 
-func (l *live) run(ctx context.Context) error {
+func (l *live) run(ctx context.Context) {
 	tick := time.NewTicker(liveLook)
 	defer tick.Stop()
 	var (
@@ -75,7 +75,7 @@ func (l *live) run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-l.nudge:
 		case <-tick.C:
 		}

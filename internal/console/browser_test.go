@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"homeostat/internal/signal"
@@ -37,7 +39,7 @@ func browse(t *testing.T, w *world, a signal.Actor) (ctx context.Context, addres
 	run, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(run) }()
-	srv := httptest.NewServer(acting(c, a))
+	srv := httptest.NewServer(strict(acting(c, a)))
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("disable-dev-shm-usage", true))
 	actx, cancelBrowser := chromedp.NewExecAllocator(t.Context(), opts...)
 	bctx, cancelTab := chromedp.NewContext(actx)
@@ -45,6 +47,9 @@ func browse(t *testing.T, w *world, a signal.Actor) (ctx context.Context, addres
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(bctx, 90*time.Second)
+	if _, err := chromedp.Call(ctx, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: listen}); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		cancel()
 		cancelTab()
@@ -54,6 +59,34 @@ func browse(t *testing.T, w *world, a signal.Actor) (ctx context.Context, addres
 		srv.Close()
 	})
 	return ctx, srv.URL
+}
+
+// strict sets the content security policy that the server sets, so that a page that needs more fails here.
+func strict(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "+
+			"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// listen gathers what goes wrong in a page, from before its first script.
+const listen = `window.trouble = [];
+addEventListener("error", (e) => trouble.push("error: " + e.message));
+addEventListener("unhandledrejection", (e) => trouble.push("rejected: " + e.reason));
+document.addEventListener("securitypolicyviolation", (e) => trouble.push("policy: " + e.violatedDirective + " " + e.blockedURI));
+console.error = (...a) => trouble.push("console: " + a.join(" "));`
+
+// untroubled fails the test when something went wrong in the page.
+func untroubled(t *testing.T, ctx context.Context, where string) {
+	t.Helper()
+	trouble, err := chromedp.Run(ctx, chromedp.Evaluate[[]string]("window.trouble"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range trouble {
+		t.Errorf("%s: %s", where, s)
+	}
 }
 
 // shoot keeps a screenshot of the whole page with the test's artifacts.

@@ -60,7 +60,7 @@ type mark struct {
 
 // charts answers the script with an entity's charts.
 func (c *Console) charts(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(r.Context(), drawLimit)
 	defer cancel()
 	ent, err := c.findEntity(ctx, signal.EntityID(r.PathValue("id")))
 	if err == nil {

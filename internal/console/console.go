@@ -22,7 +22,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -145,7 +144,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // draw answers with a whole page.
 func (c *Console) draw(w http.ResponseWriter, r *http.Request, p page) {
-	ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(r.Context(), drawLimit)
 	defer cancel()
 	v, err := p.view(ctx, r)
 	if err != nil {

@@ -101,6 +101,7 @@ func (c *Console) event(ctx context.Context, r *http.Request) (titled, error) {
 // findingView is an anomaly or alert, laid out.
 type findingView struct {
 	ID, Kind, Reason, Tone string
+	Page                   string // the address that the rule gives for reading on
 	Began, Ended           time.Time
 	Facts                  []pair
 	Features               []featureRow
@@ -124,7 +125,7 @@ func newFinding(kind string, detail json.RawMessage) *findingView {
 		v := &findingView{ID: a.ID, Kind: kind, Reason: a.Reason, Tone: tone(a.Severity), Began: a.Began, Ended: a.Ended, Processes: newProcessRows(a.Processes)}
 		v.Facts = append(v.Facts, pair{"Rule", a.Rule}, pair{"Value", plain.format(a.Value)})
 		if a.Runbook != "" {
-			v.Facts = append(v.Facts, pair{"Runbook", a.Runbook})
+			v.Page = a.Runbook
 		}
 		for _, n := range sortedKeys(a.Labels) {
 			v.Facts = append(v.Facts, pair{n, a.Labels[n]})

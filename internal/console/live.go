@@ -16,7 +16,8 @@ const (
 	tick       = 5 * time.Second        // how often figures are looked at again
 	gather     = 250 * time.Millisecond // events that come together make one look
 	beat       = 15 * time.Second       // a comment when nothing was sent, so that proxies keep the stream
-	writeLimit = 10 * time.Second       // a browser that takes longer to read is let go
+	drawLimit  = 20 * time.Second
+	writeLimit = 10 * time.Second // a browser that takes longer to read is let go
 )
 
 // hub wakes the open streams. It carries no data: each stream draws its own page's parts, with its own role.
@@ -128,8 +129,8 @@ type partMessage struct {
 	HTML string `json:"html"`
 }
 
-// stream sends the parts of a page whenever their text has changed. The first time it sends their marks' worth: all parts,
-// of which the script takes those that differ from what it shows.
+// stream sends the parts of a page whenever their text has changed. The first time it sends all of them, of which the script
+// takes those that differ from what it shows: the page may have been drawn a while ago.
 func (c *Console) stream(w http.ResponseWriter, r *http.Request, p page) {
 	look, ok := c.live.join()
 	if !ok {
@@ -165,8 +166,7 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, p page) {
 	heart := time.NewTimer(beat)
 	defer heart.Stop()
 	for first := true; ; first = false {
-		sent, ok := c.sendParts(r, p, marks, send)
-		if !ok {
+		if !c.sendParts(r, p, marks, send) {
 			return
 		}
 		if first {
@@ -176,7 +176,6 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, p page) {
 		if !send("tick", struct{}{}) {
 			return
 		}
-		_ = sent
 		heart.Reset(beat)
 	wait:
 		for {
@@ -198,17 +197,17 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, p page) {
 	}
 }
 
-// sendParts draws the page's parts and sends those whose text is new. A page that can't be drawn for once is left as it is.
-func (c *Console) sendParts(r *http.Request, p page, marks map[string]string, send func(string, any) bool) (int, bool) {
-	ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)
+// sendParts draws the page's parts and sends those whose text is new; false when the stream is over. A page that can't be drawn
+// for once is left as it is.
+func (c *Console) sendParts(r *http.Request, p page, marks map[string]string, send func(string, any) bool) bool {
+	ctx, cancel := context.WithTimeout(r.Context(), drawLimit)
 	defer cancel()
 	v, err := p.view(ctx, r)
 	if err != nil {
 		c.log.DebugContext(ctx, "live page not drawn", "source", "console", "err", err)
-		return 0, r.Context().Err() == nil
+		return r.Context().Err() == nil
 	}
 	l := c.layout(ctx, r, v)
-	n := 0
 	for _, name := range append([]string{"part_switch"}, p.parts...) {
 		var view any = v
 		if name == "part_switch" {
@@ -217,16 +216,15 @@ func (c *Console) sendParts(r *http.Request, p page, marks map[string]string, se
 		text, mark, err := drawPart(c.pages[p.file], name, view)
 		if err != nil {
 			c.log.ErrorContext(ctx, "part not drawn", "source", "console", "err", err)
-			return n, false
+			return false
 		}
 		if marks[name] == mark {
 			continue
 		}
 		marks[name] = mark
 		if !send("part", partMessage{name, mark, text}) {
-			return n, false
+			return false
 		}
-		n++
 	}
-	return n, true
+	return true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
@@ -12,7 +13,7 @@ import (
 // TestPagesFitEveryScreen looks at every page in light, dark and on a phone: nothing may stick out at 360 pixels, no script
 // may fail, nothing may be refused by the content security policy. With -artifacts it leaves the pictures.
 func TestPagesFitEveryScreen(t *testing.T) {
-	w := troubledWorld()
+	w := troubledWorld(time.Now())
 	ctx, address := browse(t, w, somebody)
 	pages := allPages(w)
 	for name, path := range pages {
@@ -29,10 +30,14 @@ func TestPagesFitEveryScreen(t *testing.T) {
 				chromedp.EmulateViewport(s.width, 860),
 				chromedp.Navigate(address+path),
 				chromedp.WaitVisible(chromedp.CSS("main h1")),
-				settled(),
 			); err != nil {
 				t.Fatalf("%s, %s: %v", name, s.name, err)
 			}
+			if err := settle(ctx); err != nil {
+				untroubled(t, ctx, name+", "+s.name)
+				t.Fatalf("%s, %s: not settled: %v", name, s.name, err)
+			}
+			untroubled(t, ctx, name+", "+s.name)
 			wide, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > innerWidth`))
 			if err != nil {
 				t.Fatal(err)
@@ -55,10 +60,10 @@ func allPages(w *world) map[string]string {
 	}
 }
 
-// settled waits for the fonts, and for the charts where there are any.
-func settled() chromedp.Action[chromedp.Void] {
-	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := chromedp.Poll[bool](`document.fonts.status === "loaded" && (!document.getElementById("charts") || document.getElementById("charts").dataset.drawn !== undefined)`)(ctx, t)
-		return err
-	})
+// settle waits for the fonts, and for the charts where there are any.
+func settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	_, err := chromedp.Run(ctx, chromedp.Poll[bool](`document.fonts.status === "loaded" && (!document.getElementById("charts") || document.getElementById("charts").dataset.drawn !== undefined)`))
+	return err
 }

@@ -193,7 +193,10 @@ func (c *Console) stageRows() []stageRow {
 	var rows []stageRow
 	for _, s := range c.loop.Stages.Stages() {
 		r := stageRow{Name: s.Name, State: s.State, Ready: s.Ready, Rate: strconv.FormatFloat(s.Rate, 'f', 1, 64) + "/s", Lag: "none", Dropped: "none"}
-		if s.Rate >= 100 {
+		switch {
+		case s.Rate == 0:
+			r.Rate = "quiet"
+		case s.Rate >= 100:
 			r.Rate = strconv.FormatFloat(s.Rate, 'f', 0, 64) + "/s"
 		}
 		if s.Lag > 0.05 {

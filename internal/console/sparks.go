@@ -114,8 +114,8 @@ func (c *Console) bands(ctx context.Context, entity signal.EntityID, from, to ti
 	// A band has a point an interval of its detector, up to a minute apart, and holds until the next.
 	lines, err := c.query.queryRange(ctx, `last_over_time({__name__=~"homeostat_lower|homeostat_upper|homeostat_expected"`+matcher+`}[2m])`, from, to, step)
 	if err != nil {
-		// Some engines drop the name that tells them apart; ask for each.
-		lines = nil
+		// Without bands the values are still worth drawing.
+		c.log.DebugContext(ctx, "no bands", "source", "console", "err", err)
 	}
 	byName := map[string][]line{}
 	for _, l := range lines {

@@ -36,8 +36,9 @@ var highCPU = signal.Runbook{
 	Text:   "schemaVersion: \"0.3\"\ndescription: Reports the top processes, then ends the one that runs away.\nmainSteps:\n  - name: report\n    action: aws:runCommand\n",
 }
 
-func quietWorld() *world {
+func quietWorld(noon time.Time) *world {
 	return &world{
+		began:    noon.Add(-3 * time.Hour),
 		entities: []signal.Entity{{ID: "host:web-1", Labels: map[string]string{"host_name": "web-1", "host_id": "4c4c", "os_type": "linux"}, Series: 64, LastSeen: noon}},
 		stages:   stages,
 		learning: []signal.Learning{{Detector: "host", Kind: "rcf", Entity: "host:web-1", Confidence: 0.03, Since: noon.Add(-3 * time.Hour), Note: "learning"}},
@@ -58,8 +59,8 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-func troubledWorld() *world {
-	w := quietWorld()
+func troubledWorld(noon time.Time) *world {
+	w := quietWorld(noon)
 	w.high = true
 	w.entities = append(w.entities, signal.Entity{ID: "host:db-1", Labels: map[string]string{"host_name": "db-1"}, Series: 58, LastSeen: noon.Add(-8 * time.Second)})
 	w.learning[0].Confidence, w.learning[0].Note = 1, "watching"
@@ -78,7 +79,7 @@ func troubledWorld() *world {
 		Runbook: "https://wiki.example.com/runbooks/HighCPU-Host",
 	}
 	in := signal.Incident{
-		Head:  signal.Head{ID: an.Incident, Entity: "host:web-1", Cause: []string{an.ID}, Severity: signal.Critical},
+		Head:  signal.Head{ID: an.Incident, Entity: "host:web-1", Cause: []string{an.ID}, Severity: signal.Critical, Incident: an.Incident},
 		State: "open", Title: "CPU of web-1 is at 97 %, far above the expected 13 to 23 %", Opened: began, Updated: al.Began,
 		Members: []signal.Member{
 			{ID: an.ID, Kind: "anomaly", Title: an.Reason, Severity: an.Severity, Began: an.Began, Detail: must(json.Marshal(an))},

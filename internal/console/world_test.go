@@ -1,9 +1,13 @@
 package console
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"iter"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -24,6 +28,7 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 // world is a loop in memory: what the console asks for, and what was asked of it.
 type world struct {
 	mu         sync.Mutex
+	began      time.Time
 	events     []signal.Event
 	incidents  []signal.Incident
 	executions []signal.Execution
@@ -41,7 +46,7 @@ type world struct {
 
 func (w *world) loop() Loop {
 	return Loop{
-		Version: "1.2.3", Mode: signal.Approve, Began: noon.Add(-3 * time.Hour),
+		Version: "1.2.3", Mode: signal.Approve, Began: w.began,
 		Events: w, Feed: w, Incidents: w, Executions: w, Decisions: w, Switch: w, Runbooks: w, Starter: w, Entities: w,
 		Processes: w, Chain: w, Stages: w, Learning: w, Prometheus: http.HandlerFunc(w.prometheus),
 	}
@@ -170,7 +175,7 @@ func (w *world) Cancel(_ context.Context, id, by, note string) error {
 
 func (w *world) Pause(_ context.Context, by, reason string) error {
 	w.mu.Lock()
-	w.sw = signal.Switch{Paused: true, By: by, Reason: reason, Since: noon}
+	w.sw = signal.Switch{Paused: true, By: by, Reason: reason, Since: w.began}
 	w.mu.Unlock()
 	return w.note("pause by %s", by)
 }
@@ -236,11 +241,11 @@ func (w *world) prometheus(rw http.ResponseWriter, r *http.Request) {
 		out = append(out, s)
 	}
 	bases := map[string]float64{"cpu": 0.18, "memory": 0.42, "disk": 2.4e6, "network": 310e3, "storage": 0.61}
-	wave := func(name string) func(float64) float64 {
+	wave := func(name string, high bool) func(float64) float64 {
 		base := bases[name]
 		return func(x float64) float64 {
 			v := base * (1 + 0.12*math.Sin(23*x) + 0.07*math.Sin(61*x) + 0.03*math.Sin(171*x))
-			if name == "cpu" && w.high && x > 0.8 {
+			if name == "cpu" && high && x > 0.8 {
 				v = min(0.97, v+4*(x-0.8)*1.2)
 			}
 			return v
@@ -261,15 +266,15 @@ func (w *world) prometheus(rw http.ResponseWriter, r *http.Request) {
 				}
 			}
 		case strings.Contains(q, "system_cpu"):
-			add(host, wave("cpu"))
+			add(host, wave("cpu", w.high && e.ID == "host:web-1"))
 		case strings.Contains(q, "system_memory"):
-			add(host, wave("memory"))
+			add(host, wave("memory", w.high && e.ID == "host:web-1"))
 		case strings.Contains(q, "system_disk"):
-			add(host, wave("disk"))
+			add(host, wave("disk", w.high && e.ID == "host:web-1"))
 		case strings.Contains(q, "system_network"):
-			add(host, wave("network"))
+			add(host, wave("network", w.high && e.ID == "host:web-1"))
 		case strings.Contains(q, "system_filesystem"):
-			add(host, wave("storage"))
+			add(host, wave("storage", w.high && e.ID == "host:web-1"))
 		}
 	}
 	_ = json.NewEncoder(rw).Encode(map[string]any{"status": "success", "data": map[string]any{"resultType": "matrix", "result": out}})
@@ -289,7 +294,7 @@ var (
 
 func newConsole(t testing.TB, l Loop) *Console {
 	t.Helper()
-	c, err := New(l, nil, nil)
+	c, err := New(l, slog.New(slog.NewTextHandler(testWriter{t}, nil)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,4 +307,25 @@ func get(t testing.TB, h http.Handler, path string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
 	return w
+}
+
+// testWriter logs to the test.
+type testWriter struct{ t testing.TB }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+// newLines reads r line by line until it ends.
+func newLines(r io.Reader) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		s := bufio.NewScanner(r)
+		s.Buffer(nil, 4<<20)
+		for s.Scan() {
+			if !yield(s.Text()) {
+				return
+			}
+		}
+	}
 }

@@ -68,7 +68,7 @@ func (m *Model) thresholds() {
 		s.Lower = m.scores.quantile(max(0.5, 2*m.c.Percentile/100-1))
 		return
 	}
-	s.Threshold = max(neverAtFirst, t.at(m.c.Alarms.perPoint(m.c.Interval)))
+	s.Threshold = max(neverAtFirst, t.at(m.c.Alarms.perPoint(m.interval())))
 	s.Lower = t.from + (s.Threshold-t.from)/2
 }
 

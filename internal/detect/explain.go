@@ -41,7 +41,8 @@ func Explain(features []Feature, v *Verdict) string {
 	case outside(v, lead):
 		fmt.Fprintf(&b, "%s %s where %s was expected at this hour", name, u.Format(v.Values[lead]), u.between(v.Lower[lead], v.Upper[lead]))
 	default:
-		fmt.Fprintf(&b, "%s %s is within %s, but not in this order or company", name, u.Format(v.Values[lead]), u.between(v.Lower[lead], v.Upper[lead]))
+		fmt.Fprintf(&b, "the course of %s is unusual, though %s itself is within %s", name, u.Format(v.Values[lead]),
+			u.between(v.Lower[lead], v.Upper[lead]))
 	}
 	if len(features) > 1 {
 		sep := "; "

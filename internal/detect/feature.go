@@ -40,6 +40,7 @@ type featureState struct {
 	Errors     [experts]float64
 	Scale      float64 // typical |x - expected|
 	Spread     float64 // typical |x - slow level|: what makes features comparable in the forest
+	Negative   bool    // a value below 0 was seen: without one, none is expected
 	Season     [seasonBins]seasonBin
 }
 
@@ -96,6 +97,9 @@ func (f *feature) expect(t int64) expectation {
 		low, high = math.Sinh(f.residual.quantile(0.005)), math.Sinh(f.residual.quantile(0.995))
 	}
 	e.lower, e.upper = e.value+scale*min(low, 0), e.value+scale*max(high, 0)
+	if !s.Negative {
+		e.value, e.lower, e.upper = max(e.value, 0), max(e.lower, 0), max(e.upper, 0)
+	}
 	return e
 }
 
@@ -144,6 +148,7 @@ func (f *feature) learn(e expectation, t int64, x float64) {
 	if s.N == 0 {
 		s.Fast, s.Slow = x, x
 	}
+	s.Negative = s.Negative || x < 0
 	early := 1 / float64(s.N+1) // the first points count as in a plain mean
 	if s.N > 0 {
 		n := experts - 1

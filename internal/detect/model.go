@@ -19,7 +19,7 @@ type Feature struct {
 // ModelConfig says what a model watches and when it speaks. The zero value of all but Features works.
 type ModelConfig struct {
 	Features   []Feature
-	Interval   time.Duration // between points; 1 minute when 0. It only turns Alarms into a share of the points
+	Interval   time.Duration // between points: turns Alarms into a share of the points. When 0, the median of the first gaps
 	Alarms     Rate          // false alarms that are put up with; one a week when zero
 	Percentile float64       // above 0: the threshold is this percentile of the scores, as AIOps recipes have it
 	Seed       uint64
@@ -80,7 +80,8 @@ type modelState struct {
 	Quiet     int32 // points below the lower threshold since the last one above, while open
 	Above     int32 // points above the threshold in a row
 	Tired     float64
-	Threshold float64 // as worked out last
+	Gaps      [gaps]int64 // between the first points, milliseconds
+	Threshold float64     // as worked out last
 	Lower     float64
 	Mean      float64 // excess in the tail of the scores
 }
@@ -91,6 +92,7 @@ const (
 	earlyPoints  = 8  // points that the base is the median of
 	quietPoints  = 3  // below the lower threshold, and an anomaly has ended
 	rowsAbove    = 3  // above a percentile in a row, before that is an anomaly: a lone exceedance never is
+	gaps         = 31 // between points that the interval is the median of
 	refresh      = 16 // points between two looks at the tail of the scores
 	trees        = 25 // in each forest
 	rareWeight   = 0.12
@@ -107,9 +109,6 @@ func shingles() []int { return []int{1, 2, 4, 8} }
 
 // NewModel returns a model that has seen nothing.
 func NewModel(c ModelConfig) (*Model, error) {
-	if c.Interval == 0 {
-		c.Interval = time.Minute
-	}
 	if c.Alarms.isZero() {
 		c.Alarms = Rate{1, 7 * 24 * time.Hour}
 	}
@@ -166,15 +165,15 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 	if s.Seen == 0 {
 		s.First = t
 	}
+	if s.Seen > 0 && s.Seen <= gaps {
+		s.Gaps[s.Seen-1] = t - s.Last
+	}
 	v := &m.verdict
 	rare := 0.0
 	for i := range m.features {
 		e := m.features[i].expect(t)
 		m.expected[i] = e
 		v.Expected[i], v.Lower[i], v.Upper[i] = e.value, e.lower, e.upper
-		if m.c.Features[i].Unit != Plain { // shares and rates can't be below 0
-			v.Lower[i], v.Upper[i] = max(v.Lower[i], 0), max(v.Upper[i], 0)
-		}
 		if m.c.Features[i].Unit == Share {
 			v.Lower[i], v.Upper[i] = min(v.Lower[i], 1), min(v.Upper[i], 1)
 		}
@@ -294,6 +293,20 @@ func (m *Model) weigh() {
 	for _, f := range m.forests {
 		_ = f.SetWeights(m.z) // above 0 and finite by how spread and unit are bounded
 	}
+}
+
+// interval returns the time between two points: as configured, else the median of the first gaps, else a minute.
+func (m *Model) interval() time.Duration {
+	if m.c.Interval > 0 {
+		return m.c.Interval
+	}
+	g := m.state.Gaps[:min(gaps, max(m.state.Seen, 1)-1)]
+	if len(g) == 0 {
+		return time.Minute
+	}
+	g = slices.Clone(g)
+	slices.Sort(g)
+	return max(time.Millisecond, min(24*time.Hour, time.Duration(g[len(g)/2])*time.Millisecond))
 }
 
 func (m *Model) confidence() float64 {

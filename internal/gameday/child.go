@@ -34,6 +34,9 @@ func Child(args []string) error {
 	// The parent's end closes the pipe even when it is killed; nothing is ever written to it.
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
+		if args[0] == Disk {
+			_ = removeDisk(settings["dir"])
+		}
 		os.Exit(0)
 	}()
 	rename("gameday-" + args[0])
@@ -54,6 +57,10 @@ func Child(args []string) error {
 		case <-polite:
 		}
 		return nil
+	case Memory:
+		return growMemory(settings, begin, end, polite)
+	case Disk:
+		return fillDisk(settings, begin, end, polite)
 	}
 	return fmt.Errorf("%s: no fault is called %q", ChildCommand, args[0])
 }

@@ -6,10 +6,14 @@ import (
 	"time"
 )
 
-// childAttributes make the kernel end a child with its parent, besides the pipe. The child gets a process group of its own, so
-// that Ctrl-C at the terminal is the parent's to handle.
-func childAttributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+// childAttributes give the child of a fault a process group of its own, so that Ctrl-C at the terminal is the parent's to
+// handle. Besides the pipe the kernel ends it with its parent, but not the disk fault's, which needs a moment to unmount.
+func childAttributes(fault string) *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Setpgid: true}
+	if fault != Disk {
+		a.Pdeathsig = syscall.SIGKILL
+	}
+	return a
 }
 
 // rename gives this process a name of its own in lists of processes: a fault is not Homeostat.

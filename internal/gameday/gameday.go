@@ -25,6 +25,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"homeostat/internal/signal"
@@ -74,8 +75,12 @@ type Fault struct {
 	name     string
 	began    time.Time
 	describe string
-	labels   []signal.Labels
-	readings func() ([]float64, error)
+	dir      string // of the disk fault
+	gauge    *gauge // of its own entity; nil without one
+	log      *slog.Logger
+
+	mu       sync.Mutex // guards the field below it
+	readings []reading
 
 	cmd     *exec.Cmd
 	life    io.WriteCloser // closing it ends the child
@@ -97,9 +102,7 @@ func Start(ctx context.Context, fault string, o Options) (*Fault, error) {
 	if o.DiskSize <= 0 {
 		o.DiskSize = DefaultDiskSize
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = discard(o.Log)
 	if o.Executable == "" {
 		exe, err := os.Executable()
 		if err != nil {
@@ -107,15 +110,19 @@ func Start(ctx context.Context, fault string, o Options) (*Fault, error) {
 		}
 		o.Executable = exe
 	}
-	f := &Fault{name: fault, began: time.Now(), ready: make(chan struct{}), done: make(chan struct{}), cleanup: func() error { return nil }}
+	f := &Fault{name: fault, log: o.Log, began: time.Now(), ready: make(chan struct{}), done: make(chan struct{}), cleanup: func() error { return nil }}
 	var err error
 	switch fault {
 	case CPU:
 		f.describe = fmt.Sprintf("one process burns %d cores to 95 %% each, for %v at most", runtime.NumCPU(), o.Bound)
-		err = f.start(o, nil)
+		err = f.start(o, nil, nil)
 	case Neighbour:
 		f.describe = fmt.Sprintf("one process burns 60 %% of one core, steadily, for %v at most", o.Bound)
-		err = f.start(o, nil)
+		err = f.start(o, nil, nil)
+	case Memory:
+		err = f.startMemory(o)
+	case Disk:
+		err = f.startDisk(o)
 	default:
 		return nil, fmt.Errorf("no fault is called %q: there are %s, %s, %s and %s", fault, CPU, Memory, Disk, Neighbour)
 	}
@@ -130,12 +137,20 @@ func Start(ctx context.Context, fault string, o Options) (*Fault, error) {
 	return f, nil
 }
 
-// start starts the child with this fault's name and settings (key=value).
-func (f *Fault) start(o Options, settings []string) error {
+// start starts the child with this fault's name and settings (key=value). enter, where there is one, puts it into a control
+// group.
+func (f *Fault) start(o Options, settings []string, enter func(*syscall.SysProcAttr) (*os.File, error)) error {
 	args := append([]string{ChildCommand, f.name, "bound=" + o.Bound.String()}, settings...)
 	cmd := exec.Command(o.Executable, args...)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(runtime.NumCPU()+1), "GOGC=off")
-	cmd.SysProcAttr = childAttributes()
+	cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(runtime.NumCPU()+1), "MALLOC_ARENA_MAX=1")
+	cmd.SysProcAttr = childAttributes(f.name)
+	if enter != nil {
+		group, err := enter(cmd.SysProcAttr)
+		if err != nil {
+			return err
+		}
+		defer group.Close()
+	}
 	life, err := cmd.StdinPipe()
 	if err != nil {
 		return err

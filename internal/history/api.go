@@ -27,7 +27,7 @@ import (
 )
 
 // apiPrefix is where Handler's routes lie.
-const apiPrefix = "/prometheus/api/v1"
+const apiPrefix = "/api/v1"
 
 // The bounds of remote read.
 const (
@@ -36,7 +36,7 @@ const (
 	readFrameBytes = 1 << 20
 )
 
-// Handler returns Prometheus' own HTTP API under /prometheus/api/v1, and /prometheus/-/healthy and /-/ready, which Grafana
+// Handler returns Prometheus' own HTTP API under /api/v1, and /-/healthy and /-/ready, which Grafana
 // and promtool ask for. Nothing in it writes or deletes.
 func (h *History) Handler() http.Handler {
 	started := time.Now()
@@ -75,8 +75,8 @@ func (h *History) Handler() http.Handler {
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+apiPrefix+"/metadata", h.serveMetadata)
-	mux.HandleFunc("GET /prometheus/-/healthy", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-	mux.HandleFunc("GET /prometheus/-/ready", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
 		if !h.Ready() {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}

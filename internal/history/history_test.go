@@ -213,7 +213,7 @@ func TestAPIAnswers(t *testing.T) {
 		"/query_exemplars?query=up&start=0&end=10", "/features", "/format_query?query=up", "/parse_query?query=up",
 		"/openapi.yaml", "/notifications",
 	} {
-		resp, err := srv.Client().Get(srv.URL + "/prometheus/api/v1" + path)
+		resp, err := srv.Client().Get(srv.URL + "/api/v1" + path)
 		if err != nil {
 			t.Fatal(err)
 		}

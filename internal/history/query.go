@@ -107,7 +107,7 @@ func (h *History) Samples(ctx context.Context, entity signal.EntityID, from, to 
 	for _, metric := range metrics {
 		for _, ms := range entityMatchers(entity) {
 			if metric != "" {
-				ms = append(ms, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, metric))
+				ms = append(ms, labels.MustNewMatcher(labels.MatchEqual, signal.MetricName, metric))
 			}
 			set := q.Select(ctx, false, &storage.SelectHints{Start: from, End: to}, ms...)
 			for set.Next() {
@@ -202,7 +202,7 @@ func (h *History) newest(ctx context.Context, metric string, from, to int64) (t 
 	}
 	defer q.Close()
 	t = math.MinInt64
-	set := q.Select(ctx, false, nil, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, metric))
+	set := q.Select(ctx, false, nil, labels.MustNewMatcher(labels.MatchEqual, signal.MetricName, metric))
 	for set.Next() {
 		it := set.At().Iterator(nil)
 		for it.Next() == chunkenc.ValFloat {

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
+	"go.yaml.in/yaml/v3"
 )
 
 // RuleFile is a Prometheus rule file.
@@ -71,8 +72,13 @@ func loadRules(files []RuleFile, holds map[string]time.Duration) (ruleLoader, er
 			continue
 		}
 		groups, errs := rulefmt.Parse(f.Text, false, model.UTF8Validation, parser.NewParser(parser.Options{}), slog.New(slog.DiscardHandler))
+		told := map[string]bool{}
 		for _, err := range errs {
-			mistakes = append(mistakes, placed(f.Name, err))
+			// What isn't YAML is told by each of rulefmt's two passes.
+			if err := placed(f, err); !told[err.Error()] {
+				told[err.Error()] = true
+				mistakes = append(mistakes, err)
+			}
 		}
 		if len(errs) > 0 {
 			continue
@@ -101,17 +107,56 @@ var (
 	lineFirst = regexp.MustCompile(`^\d+:\d+: `)
 )
 
-// placed gives a mistake of rulefmt its file, and line and column in the one way, where it knows them.
-func placed(file string, err error) error {
+// placed gives a mistake of rulefmt its file, line and column. Rulefmt tells the place of most; for the others it is looked
+// for in the text.
+func placed(f RuleFile, err error) error {
 	text := err.Error()
-	switch {
-	case lineFirst.MatchString(text):
-		return fmt.Errorf("%s:%w", file, err)
-	case yamlLine.MatchString(text):
-		m := yamlLine.FindStringSubmatch(text)
-		return fmt.Errorf("%s:%s:1: %s", file, m[1], text[len(m[0]):])
+	if lineFirst.MatchString(text) {
+		return fmt.Errorf("%s:%w", f.Name, err)
 	}
-	return fmt.Errorf("%s:1:1: %w", file, err)
+	if m := yamlLine.FindStringSubmatch(text); m != nil {
+		return fmt.Errorf("%s:%s:1: %s", f.Name, m[1], text[len(m[0]):])
+	}
+	line, column := 1, 1
+	var doc yaml.Node
+	if e, ok := errors.AsType[*rulefmt.Error](err); ok && yaml.Unmarshal(f.Text, &doc) == nil {
+		if n := ruleNode(&doc, e.Group, e.Rule); n != nil {
+			line, column = n.Line, n.Column
+		}
+	}
+	return fmt.Errorf("%s:%d:%d: %w", f.Name, line, column, err)
+}
+
+// ruleNode returns the place of the group's rule with this number, from 1, or of the group itself for 0.
+func ruleNode(doc *yaml.Node, group string, rule int) *yaml.Node {
+	child := func(n *yaml.Node, key string) *yaml.Node {
+		if n == nil || n.Kind != yaml.MappingNode {
+			return nil
+		}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == key {
+				return n.Content[i+1]
+			}
+		}
+		return nil
+	}
+	if len(doc.Content) == 0 {
+		return nil
+	}
+	groups := child(doc.Content[0], "groups")
+	if groups == nil {
+		return nil
+	}
+	for _, g := range groups.Content {
+		if name := child(g, "name"); name == nil || name.Value != group {
+			continue
+		}
+		if rules := child(g, "rules"); rules != nil && rule > 0 && rule <= len(rules.Content) {
+			return rules.Content[rule-1]
+		}
+		return g
+	}
+	return nil
 }
 
 // Load returns a file's groups.

@@ -89,14 +89,11 @@ func (c *consumer) take(ctx context.Context, seq uint64, b *signal.Batch) error 
 		return err
 	}
 	now := time.Now()
-	w := &h.writer
-	if w.app == nil {
-		w.app, w.since = h.db.Appender(context.WithoutCancel(ctx)), now
-	}
-	if err := h.append(ctx, w.app, b, now); err != nil {
+	if err := h.append(ctx, b, now); err != nil {
 		return err
 	}
 	c.seq = seq
+	w := &h.writer
 	if w.rows >= commitRows || now.Sub(w.since) >= commitTime {
 		return c.commit(ctx)
 	}
@@ -114,7 +111,7 @@ func (c *consumer) tick(ctx context.Context) {
 			return
 		case now := <-t.C:
 			h.mu.Lock()
-			if c.err == nil && h.writer.app != nil && now.Sub(h.writer.since) >= commitTime {
+			if c.err == nil && (h.writer.app != nil || c.seq > h.committed) && now.Sub(h.writer.since) >= commitTime {
 				c.err = c.commit(ctx)
 			}
 			behind := c.seq < c.stream.Last()
@@ -150,7 +147,7 @@ func (h *History) flushPosition(ctx context.Context) error {
 		at = now.UnixMilli() // nothing has been taken yet
 	}
 	app := h.db.Appender(context.WithoutCancel(ctx))
-	if _, err := app.Append(0, labels.FromStrings(labels.MetricName, positionMetric), at, float64(h.posSeq)); err != nil {
+	if _, err := app.Append(0, labels.FromStrings(signal.MetricName, positionMetric), at, float64(h.posSeq)); err != nil {
 		// Nothing is lost: more is read again after a restart, and the TSDB takes it twice.
 		h.log.WarnContext(ctx, "position not stored", "position", h.posSeq, "err", err)
 		if err := app.Rollback(); err != nil {

@@ -32,11 +32,15 @@ const (
 type writer struct {
 	app     storage.Appender // with what is not committed, or nil
 	rows    int              // appended to app
-	late    int              // late samples compared, in this commit
 	since   time.Time        // of the first row in app
+	round   int              // number of the commit that app is for
+	late    int              // late samples compared since lateAt
+	lateAt  time.Time        // when counting late began anew
 	maxTime int64            // newest time appended to app
 	series  map[signal.SeriesID]*entry
+	known   int64 // newest time that was stored when the history was opened
 	swept   time.Time
+	dict    []*entry // of the batch being appended, by its dictionary; kept for its memory
 }
 
 // entry is what the writer knows of a series.
@@ -48,19 +52,27 @@ type entry struct {
 	seen   bool      // time and value below are set
 	time   int64     // newest sample, of any kind
 	value  uint64    // its bits; 0 for a histogram
+	round  int       // of the writer, when a sample was last appended
 	used   time.Time // by our clock
 }
 
-// append appends b's samples. It fails only when the TSDB can't take anything.
-func (h *History) append(ctx context.Context, app storage.Appender, b *signal.Batch, now time.Time) error {
+// append appends b's samples. It fails only when the TSDB can't take anything. mu is held.
+func (h *History) append(ctx context.Context, b *signal.Batch, now time.Time) error {
 	w := &h.writer
+	if w.app == nil {
+		h.begin(ctx, now)
+	}
+	if now.Sub(w.lateAt) >= commitTime {
+		w.late, w.lateAt = 0, now
+	}
 	limit := now.Add(maxAhead).UnixMilli()
-	entries := make([]*entry, len(b.Dict))
+	entries := w.dict[:0]
 	for i := range b.Dict {
 		e := h.entry(&b.Dict[i])
 		e.used = now
-		entries[i] = e
+		entries = append(entries, e)
 	}
+	w.dict = entries
 	var rejected [4]int
 	for i, s := range b.Series {
 		e, t, v := entries[s], b.Times[i], b.Values[i]
@@ -77,13 +89,19 @@ func (h *History) append(ctx context.Context, app storage.Appender, b *signal.Ba
 				rejected[1]++
 			}
 			continue
-		case e.seen && t < e.time && h.contradicts(ctx, e, t, bits):
-			rejected[1]++
-			continue
+		case e.seen && t < e.time || !e.seen && e.ref != 0 && t <= w.known:
+			other, err := h.contradicts(ctx, e, t, bits)
+			if err != nil {
+				return err
+			}
+			if other {
+				rejected[1]++
+				continue
+			}
 		}
-		ref, err := app.Append(e.ref, labels.EmptyLabels(), t, v)
+		ref, err := w.app.Append(e.ref, labels.EmptyLabels(), t, v)
 		if e.ref == 0 || err != nil && errors.Is(err, tsdb.ErrInvalidSample) {
-			ref, err = app.Append(0, e.tsdbLabels(), t, v)
+			ref, err = w.app.Append(0, e.tsdbLabels(), t, v)
 		}
 		if err != nil {
 			if !count(&rejected, err) {
@@ -103,7 +121,7 @@ func (h *History) append(ctx context.Context, app storage.Appender, b *signal.Ba
 			rejected[3]++
 			continue
 		}
-		if err := e.appendHistogram(app, &b.Histograms[i], w); err != nil {
+		if err := e.appendHistogram(&b.Histograms[i], w); err != nil {
 			if !count(&rejected, err) {
 				return err
 			}
@@ -123,7 +141,7 @@ func (h *History) append(ctx context.Context, app storage.Appender, b *signal.Ba
 
 // took notes a sample that the TSDB has taken.
 func (e *entry) took(ref storage.SeriesRef, t int64, bits uint64, w *writer) {
-	e.ref = ref
+	e.ref, e.round = ref, w.round
 	w.rows++
 	w.maxTime = max(w.maxTime, t)
 	if !e.seen || t > e.time {
@@ -133,7 +151,7 @@ func (e *entry) took(ref storage.SeriesRef, t int64, bits uint64, w *writer) {
 
 var errMalformed = errors.New("malformed")
 
-func (e *entry) appendHistogram(app storage.Appender, sample *signal.Histogram, w *writer) error {
+func (e *entry) appendHistogram(sample *signal.Histogram, w *writer) error {
 	var p prompb.Histogram
 	if err := p.Unmarshal(sample.Data); err != nil {
 		return errMalformed
@@ -149,9 +167,9 @@ func (e *entry) appendHistogram(app storage.Appender, sample *signal.Histogram, 
 			return errMalformed
 		}
 	}
-	ref, err := app.AppendHistogram(e.ref, labels.EmptyLabels(), sample.Time, ih, fh)
+	ref, err := w.app.AppendHistogram(e.ref, labels.EmptyLabels(), sample.Time, ih, fh)
 	if e.ref == 0 || err != nil && errors.Is(err, tsdb.ErrInvalidSample) {
-		ref, err = app.AppendHistogram(0, e.tsdbLabels(), sample.Time, ih, fh)
+		ref, err = w.app.AppendHistogram(0, e.tsdbLabels(), sample.Time, ih, fh)
 	}
 	if err != nil {
 		return err
@@ -227,15 +245,29 @@ func (e *entry) tsdbLabels() labels.Labels {
 	return b.Labels()
 }
 
-// contradicts reports whether another value is stored for this time, which the TSDB would drop silently in favour of the
-// stored one. Only so many are looked up in one commit; beyond, late samples are as right as the TSDB has them.
-func (h *History) contradicts(ctx context.Context, e *entry, t int64, bits uint64) bool {
-	if h.writer.late++; h.writer.late > lateChecks {
-		return false
+// begin begins a commit. mu is held.
+func (h *History) begin(ctx context.Context, now time.Time) {
+	w := &h.writer
+	w.app, w.since = h.db.Appender(context.WithoutCancel(ctx)), now
+	w.round++
+}
+
+// contradicts reports whether another value is stored for this time: the TSDB would take both, silently, and show one of them.
+// Only so many are looked up in a while; beyond, it is as the TSDB has it. mu is held.
+func (h *History) contradicts(ctx context.Context, e *entry, t int64, bits uint64) (bool, error) {
+	w := &h.writer
+	if w.late++; w.late > lateChecks {
+		return false, nil
+	}
+	if e.round == w.round { // what is in hand is not to be seen yet
+		if err := h.flush(); err != nil {
+			return false, err
+		}
+		h.begin(ctx, time.Now())
 	}
 	q, err := h.db.Querier(t, t)
 	if err != nil {
-		return false
+		return false, err
 	}
 	defer q.Close()
 	ms := make([]*labels.Matcher, 0, len(e.labels))
@@ -250,11 +282,11 @@ func (h *History) contradicts(ctx context.Context, e *entry, t int64, bits uint6
 		it := set.At().Iterator(nil)
 		for it.Next() == chunkenc.ValFloat {
 			if at, v := it.At(); at == t {
-				return math.Float64bits(v) != bits
+				return math.Float64bits(v) != bits, nil
 			}
 		}
 	}
-	return false
+	return false, set.Err()
 }
 
 // flush commits the samples in hand. mu is held.
@@ -264,7 +296,7 @@ func (h *History) flush() error {
 		return nil
 	}
 	app := w.app
-	w.app, w.rows, w.late = nil, 0, 0
+	w.app, w.rows = nil, 0
 	began := time.Now()
 	if err := app.Commit(); err != nil {
 		h.metrics.failed.Inc()
@@ -304,8 +336,7 @@ func (h *History) Record(ctx context.Context, b *signal.Batch) error {
 			return err
 		}
 	}
-	h.writer.app = h.db.Appender(context.WithoutCancel(ctx))
-	if err := h.append(ctx, h.writer.app, b, time.Now()); err != nil {
+	if err := h.append(ctx, b, time.Now()); err != nil {
 		return errors.Join(err, h.drop())
 	}
 	return h.flush()
@@ -316,7 +347,7 @@ func (h *History) drop() error {
 	w := &h.writer
 	h.forget()
 	app := w.app
-	w.app, w.rows, w.late = nil, 0, 0
+	w.app, w.rows = nil, 0
 	if app == nil {
 		return nil
 	}

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,12 +60,13 @@ type Needs struct {
 	Publish func(ctx context.Context, tx *sql.Tx, evs ...signal.Event) error
 }
 
-// Incidents keeps incidents. It holds no state besides the database. Safe for concurrent use.
+// Incidents keeps incidents. What it knows is in the database. Safe for concurrent use.
 type Incidents struct {
 	cfg    Config
 	need   Needs
 	log    *slog.Logger
 	metric metrics
+	failed atomic.Pointer[string] // what was wrong with the last look; nil when nothing was
 }
 
 type metrics struct {

@@ -25,7 +25,11 @@ func (in *Incidents) Run(ctx context.Context) error {
 	tick := time.NewTicker(in.cfg.Look)
 	defer tick.Stop()
 	for {
-		if err := in.Step(ctx, time.Now()); err != nil && ctx.Err() == nil {
+		err := in.Step(ctx, time.Now())
+		if err == nil {
+			in.failed.Store(nil)
+		} else if ctx.Err() == nil {
+			in.failed.Store(new(err.Error()))
 			in.metric.failed.Inc()
 			in.log.ErrorContext(ctx, "incidents not looked at", "err", err)
 		}
@@ -35,6 +39,14 @@ func (in *Incidents) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// Health says how the stage is doing: not ready from a look that failed to the next that doesn't.
+func (in *Incidents) Health() signal.Stage {
+	if why := in.failed.Load(); why != nil {
+		return signal.Stage{Name: "incident", State: *why}
+	}
+	return signal.Stage{Name: "incident", Ready: true, State: "ok"}
 }
 
 // Step resolves the incidents that are over at a moment. Run calls it.
@@ -133,6 +145,9 @@ func (in *Incidents) close(ctx context.Context, tx *sql.Tx, r record, now time.T
 	}
 	if err := in.audit(ctx, tx, now, by, "incident.resolve", r.ID, why); err != nil {
 		return err
+	}
+	if d, ok := lastVerify(r.deeds); ok && d.verify == "passed" {
+		r.Cause = append(r.Cause, d.execution) // so that the chain of what was done leads to the end
 	}
 	ev, err := r.event(signal.IncidentResolved, "", now)
 	if err != nil {

@@ -62,7 +62,10 @@ func TestOpenTwiceChangesNothing(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s := storetest.OpenDir(t, dir)
+	s, err := store.Open(t.Context(), dir) // an empty folder
+	if err != nil {
+		t.Fatal(err)
+	}
 	appendEntry(t, s, signal.AuditEntry{Actor: "ana", Verb: "pause", Subject: "all"})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

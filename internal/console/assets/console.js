@@ -62,7 +62,7 @@
   // put replaces a part, unless it shows that text already, or somebody writes in it.
   function put(part) {
     const el = document.getElementById(part.id);
-    if (!el || el.dataset.mark === part.mark) return;
+    if (!el || el.dataset.mark === part.mark || el.dataset.held) return;
     const at = document.activeElement;
     const within = at && el.contains(at);
     if (within && /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName)) return;
@@ -91,6 +91,12 @@
   window.addEventListener("pagehide", close);
   window.addEventListener("pageshow", open);
 
+  // Who asks for older rows reads: from then on that list holds still.
+  document.addEventListener("htmx:beforeRequest", function (e) {
+    const part = e.target.closest(".older") && e.target.closest("[data-mark]");
+    if (part) part.dataset.held = "1";
+  });
+
   // A notice goes away by itself; an error stays in its place.
   document.addEventListener("htmx:afterSwap", function (e) {
     times(e.target);
@@ -116,7 +122,7 @@
   const drawn = new Map(); // by the chart's name
   function css(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
   const units = {
-    ratio: (v) => (v * 100).toFixed(Math.abs(v) < 0.0995 ? 1 : 0) + " %",
+    ratio: (v) => (v * 100).toFixed(v !== 0 && Math.abs(v) < 0.0995 ? 1 : 0) + " %",
     rate: (v) => bytes(v) + "/s",
     size: bytes,
     plain: (v) => String(Number(v.toPrecision(4))),
@@ -130,35 +136,55 @@
     }
     return v.toFixed(0) + " B";
   }
-  // marked draws what happened: ranges of anomalies and alerts with a foot on the axis, actions as lines.
-  function marked(marks) {
-    return function (u) {
-      const { ctx } = u;
-      const { left, top, width, height } = u.bbox;
-      const px = devicePixelRatio;
-      const clamp = (x) => Math.max(left, Math.min(left + width, x));
-      ctx.save();
-      for (const m of marks()) {
-        const a = clamp(u.valToPos(m.from, "x", true));
-        if (m.kind === "action") {
-          if (m.from < u.scales.x.min || m.from > u.scales.x.max) continue;
-          ctx.fillStyle = css("--active");
-          ctx.fillRect(a - px, top, 2 * px, height);
-          ctx.beginPath();
-          ctx.arc(a, top + 4 * px, 4 * px, 0, 2 * Math.PI);
-          ctx.fill();
-          continue;
-        }
-        if (m.to && m.to < u.scales.x.min) continue;
-        const b = Math.max(a + 2 * px, clamp(u.valToPos(m.to || u.scales.x.max, "x", true)));
-        ctx.globalAlpha = 0.1;
-        ctx.fillStyle = css("--critical");
-        ctx.fillRect(a, top, b - a, height);
-        ctx.globalAlpha = 1;
-        ctx.fillRect(a, top + height - 3 * px, b - a, 3 * px);
-      }
-      ctx.restore();
-    };
+  // Marks: under the lines a veil over each stretch that was not well, over them its foot, and a post for each action.
+  function stretches(u, marks) {
+    const { min, max } = u.scales.x;
+    const out = [];
+    for (const m of marks.filter((m) => m.kind !== "action").sort((a, b) => a.from - b.from)) {
+      const from = Math.max(m.from, min);
+      const to = Math.min(m.to || max, max);
+      if (to < min || from > max) continue;
+      const last = out[out.length - 1];
+      if (last && from <= last[1]) last[1] = Math.max(last[1], to); // what overlaps is one stretch
+      else out.push([from, to]);
+    }
+    return out.map(([from, to]) => {
+      const a = u.valToPos(from, "x", true);
+      return [a, Math.max(2 * devicePixelRatio, u.valToPos(to, "x", true) - a)];
+    });
+  }
+  function veil(u) {
+    const { ctx, bbox } = u;
+    ctx.save();
+    ctx.globalAlpha = 0.09;
+    ctx.fillStyle = css("--critical");
+    for (const [a, w] of stretches(u, marks)) ctx.fillRect(a, bbox.top, w, bbox.height);
+    ctx.restore();
+  }
+  function posts(u) {
+    const { ctx, bbox } = u;
+    const px = devicePixelRatio;
+    ctx.save();
+    ctx.fillStyle = css("--critical");
+    for (const [a, w] of stretches(u, marks)) ctx.fillRect(a, bbox.top + bbox.height - 3 * px, w, 3 * px);
+    ctx.fillStyle = css("--active");
+    for (const m of marks) {
+      if (m.kind !== "action" || m.from < u.scales.x.min || m.from > u.scales.x.max) continue;
+      const a = u.valToPos(m.from, "x", true);
+      ctx.fillRect(a - px, bbox.top, 2 * px, bbox.height);
+      ctx.beginPath();
+      ctx.arc(a, bbox.top + 4 * px, 4 * px, 0, 2 * Math.PI);
+      ctx.fill();
+    }
+    ctx.restore();
+  }
+  // The time axis says hours and minutes of the reader's own day, and the date where a chart spans several.
+  function hours(u, ts) {
+    const days = u.scales.x.max - u.scales.x.min > 90000;
+    return ts.map(function (t) {
+      const d = new Date(t * 1000);
+      return days ? d.toLocaleDateString(undefined, { month: "short", day: "numeric" }) : two(d.getHours()) + ":" + two(d.getMinutes());
+    });
   }
   let marks = [];
   function figure(c) {
@@ -179,7 +205,7 @@
       width: Math.max(plot.clientWidth, 200), height: 170, padding: [8, 4, 0, 0],
       legend: { show: false }, cursor: { y: false, points: { size: 6 }, sync: { key: "charts" } },
       scales: { y: { range: (u, lo, hi) => [Math.min(0, lo), hi <= 0 ? 1 : hi * 1.08] } },
-      axes: [{ ...axis, size: 26 }, { ...axis, size: 66, values: (u, vs) => vs.map(fmt) }],
+      axes: [{ ...axis, size: 26, values: hours, space: 60 }, { ...axis, size: 66, values: (u, vs) => vs.map(fmt) }],
       bands: [{ series: [2, 1], fill: css("--band") }],
       series: [
         {},
@@ -188,7 +214,7 @@
         { stroke: css("--soft"), width: 1, dash: [4, 4], points: { show: false }, spanGaps: true },
         { stroke: css("--trace"), width: 1.6, points: { show: false } },
       ],
-      hooks: { draw: [marked(() => marks)], setCursor: [(u) => read(u)] },
+      hooks: { drawAxes: [veil], draw: [posts], setCursor: [(u) => read(u)] },
     };
     const entry = { fig, cap, fmt, u: new uPlot(opts, columns(c), plot), c };
     function read(u) { label(entry, u.cursor.idx); }
@@ -240,6 +266,7 @@
       }
       box.dataset.drawn = String(set.charts.length);
     } catch (e) {
+      console.error(e);
       say("charts can't be drawn now", false);
     } finally {
       asking = false;

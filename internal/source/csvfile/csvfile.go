@@ -91,8 +91,14 @@ func NewReader(name string, in io.Reader) (*Reader, error) {
 // Header returns the names of all columns.
 func (r *Reader) Header() []string { return r.header }
 
-// Columns returns which columns hold values, by index. It is known once the first row has been read, and nil before.
-func (r *Reader) Columns() []int { return r.columns }
+// Columns returns which columns hold values, by index, once the first row has been read; in a file without rows, all that
+// could.
+func (r *Reader) Columns() []int {
+	if r.columns == nil {
+		r.choose(make([]string, len(r.header)))
+	}
+	return r.columns
+}
 
 // Next returns the next row, io.EOF after the last one, and else only what the underlying reader failed with.
 func (r *Reader) Next() (*Row, error) {

@@ -35,7 +35,7 @@ type Config struct {
 const DefaultInterval = 5 * time.Second
 
 // maxPendingRows bounds what is kept while the sink takes nothing: a quarter of an hour of a machine with 400 series. Beyond
-// it the oldest batch is dropped and counted.
+// it all of that is dropped and counted.
 const maxPendingRows = 72_000
 
 // Source reads this machine. Make it with [New]; Run may be called once.
@@ -110,8 +110,12 @@ func (s *Source) Run(ctx context.Context, sink source.Sink) error {
 	tick := time.NewTicker(s.cfg.Interval)
 	defer tick.Stop()
 	for {
+		began := time.Now()
 		s.read(ctx)
 		s.send(ctx, sink)
+		for range int(time.Since(began) / s.cfg.Interval) {
+			s.meter.Failed("late") // a reading that was not taken, because the sink or the machine was slow
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -156,7 +160,9 @@ func (s *Source) send(ctx context.Context, sink source.Sink) {
 	if !s.told {
 		s.batch.Meta = append(s.batch.Meta[:0], metadata...)
 	}
-	if err := sink.Append(ctx, &s.batch); err != nil {
+	actx, cancel := context.WithTimeout(ctx, source.AppendPatience)
+	defer cancel()
+	if err := sink.Append(actx, &s.batch); err != nil {
 		if ctx.Err() != nil {
 			return
 		}
@@ -166,6 +172,7 @@ func (s *Source) send(ctx context.Context, sink source.Sink) {
 			s.log.ErrorContext(ctx, "the stream takes nothing; readings are kept", "source", "host", "err", err)
 		}
 		s.meter.Stuck("the stream takes nothing: " + err.Error())
+		// What is kept is offered again; a sample that the stream took all the same is the same sample there.
 		if n < maxPendingRows {
 			return
 		}

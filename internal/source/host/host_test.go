@@ -2,12 +2,18 @@ package host
 
 import (
 	"context"
+	"errors"
 	"math"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/shirou/gopsutil/v4/disk"
 	"go.uber.org/goleak"
 
@@ -135,6 +141,51 @@ func TestRealMounts(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"/", "/my disk", "/tmp"}, points); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestContainerLimitIsShown(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := New(Config{}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := readContainer(dir)
+	if err := read(t.Context(), s); err != nil || s.batch.Len() != 0 {
+		t.Errorf("no control group: %v, %d samples", err, s.batch.Len())
+	}
+	write("memory.max", "max\n")
+	if err := read(t.Context(), s); err != nil || s.batch.Len() != 0 {
+		t.Errorf("no limit: %v, %d samples", err, s.batch.Len())
+	}
+	write("memory.max", "1000\n")
+	if err := read(t.Context(), s); err == nil {
+		t.Error("a limit without usage is no error")
+	}
+	write("memory.current", "400\n")
+	if err := read(t.Context(), s); err != nil || !slices.Equal(s.batch.Values, []float64{400, 600}) {
+		t.Errorf("%v, %v", err, s.batch.Values)
+	}
+}
+
+func TestOneReadingThatFailsStopsNoOther(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	s, err := New(Config{Interval: 100 * time.Millisecond}, nil, reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.kinds = append([]kind{{"broken", func(context.Context, *Source) error { return errors.New("broken") }}}, s.kinds...)
+	s.read(t.Context())
+	if s.batch.Len() < 20 {
+		t.Errorf("%d samples", s.batch.Len())
+	}
+	if n, err := testutil.GatherAndCount(reg, "homeostat_source_failures_total"); n != 1 || err != nil {
+		t.Errorf("%d kinds of failure counted, %v", n, err)
 	}
 }
 

@@ -46,6 +46,9 @@ var (
 	netErrors  = define("system_network_errors_total", "counter", "", "Packets that came or went wrong.", "network_io_direction", "network_interface_name")
 	netDropped = define("system_network_packet_dropped_total", "counter", "", "Packets dropped without being wrong.", "network_io_direction", "network_interface_name")
 
+	containerUsage     = define("container_memory_usage_bytes", "gauge", "bytes", "Memory of the control group that Homeostat runs in, where it has a limit.")
+	containerAvailable = define("container_memory_available_bytes", "gauge", "bytes", "What that control group may still take.")
+
 	uptime     = define("system_uptime_seconds", "gauge", "seconds", "Time since the machine started.")
 	targetInfo = define("target_info", "gauge", "", "What this machine is.", "os_type", "host_arch")
 )
@@ -60,7 +63,7 @@ var metadata = func() []signal.Meta {
 		fsUtilization, fsUsage, fsLimit, fsInodes,
 		diskIO, diskOperations, diskIOTime, diskOpTime,
 		netIO, netPackets, netErrors, netDropped,
-		uptime, targetInfo,
+		containerUsage, containerAvailable, uptime, targetInfo,
 	} {
 		ms = append(ms, m.Meta)
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ func kinds() []kind {
 		{"filesystem", (&fsReader{}).read},
 		{"disk", (&diskReader{}).read},
 		{"network", readNetwork},
+		{"container", readContainer("/sys/fs/cgroup")},
 		{"host", readHost},
 	}
 }
@@ -321,4 +323,33 @@ func readHost(ctx context.Context, s *Source) error {
 	}
 	s.add(uptime, at, float64(up))
 	return nil
+}
+
+// readContainer reads the memory of the control group (version 2) at dir, which inside a container is the container's own.
+// Without a limit there is nothing to tell that the machine's memory doesn't.
+func readContainer(dir string) func(context.Context, *Source) error {
+	return func(_ context.Context, s *Source) error {
+		limit, ok := readNumber(filepath.Join(dir, "memory.max"))
+		if !ok {
+			return nil // no control group, not version 2, or "max"
+		}
+		used, ok := readNumber(filepath.Join(dir, "memory.current"))
+		if !ok {
+			return errors.New("the control group has a limit of memory and doesn't say what it uses")
+		}
+		at := now()
+		s.add(containerUsage, at, used)
+		s.add(containerAvailable, at, max(0, limit-used))
+		return nil
+	}
+}
+
+// readNumber reads a file that holds one number.
+func readNumber(path string) (float64, bool) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	return float64(n), err == nil
 }

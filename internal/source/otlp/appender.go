@@ -164,7 +164,7 @@ func (a *appender) Append(ref storage.SeriesRef, ls labels.Labels, _, t int64, v
 		}
 	}
 	if t > a.latest {
-		a.setAside(source.Future, 1, ls.Get(labels.MetricName))
+		a.setAside(source.Future, 1, ls.Get(signal.MetricName))
 		return ref, nil
 	}
 	a.g.Begin()

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"homeostat/internal/bus"
+	"homeostat/internal/history"
+	"homeostat/internal/incident"
+	"homeostat/internal/notify"
+	"homeostat/internal/runbook"
+	"homeostat/internal/signal"
+	"homeostat/internal/source/host"
+	"homeostat/internal/store"
+)
+
+// This file is the map of who needs what of whom: the small pieces that fit one stage's wish to another's offer.
+
+// targets starts what a route names, within the bus' transaction. It is filled in once runbooks and notices are made.
+type targets struct {
+	runbooks *runbook.Runbooks
+	notices  *notify.Notices
+	names    map[string]string // of notify targets
+}
+
+func (t *targets) Start(ctx context.Context, tx *sql.Tx, ev signal.Event, r bus.Route, to bus.Target) error {
+	if to.Runbook != "" {
+		return t.runbooks.Start(ctx, tx, ev, r.Name, runbook.Target{
+			Runbook: to.Runbook, Mode: to.Mode, Parameters: to.Parameters, Repeat: to.Repeat,
+		})
+	}
+	if to.Notify != "*" {
+		return t.notices.Start(ctx, tx, ev, r.Name, to.Notify)
+	}
+	for _, n := range slices.Sorted(maps.Keys(t.names)) {
+		if err := t.notices.Start(ctx, tx, ev, r.Name, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openAlerts tells the rules which alerts the database has open, so that a restart doesn't fire them again.
+type openAlerts struct{ in *incident.Incidents }
+
+func (o openAlerts) Open(ctx context.Context) ([]signal.Alert, error) { return o.in.OpenAlerts(ctx) }
+
+// evidence puts the processes of the moment into anomalies and alerts of this host on their way to the bus.
+type evidence struct {
+	bus       *bus.Bus
+	processes *host.Processes
+}
+
+func (e *evidence) Publish(ctx context.Context, evs ...signal.Event) error {
+	for i := range evs {
+		if err := e.processes.Attach(ctx, &evs[i]); err != nil {
+			return fmt.Errorf("attach processes to %s: %w", evs[i].ID, err)
+		}
+	}
+	return e.bus.Publish(ctx, evs...)
+}
+
+// conditions tells verify whether what an event told of still holds.
+type conditions struct {
+	rules     *history.Rules
+	incidents *incident.Incidents
+}
+
+func (c *conditions) Holds(ctx context.Context, ev signal.Event) (bool, string, error) {
+	switch ev.DetailType {
+	case signal.AlertFiring:
+		var a signal.Alert
+		if err := json.Unmarshal(ev.Detail, &a); err != nil {
+			return true, "", err
+		}
+		holds, value, err := c.rules.Holds(ctx, a.Rule, a.Labels)
+		if err != nil {
+			return true, "", err
+		}
+		if holds {
+			return true, fmt.Sprintf("%s still holds (%.3g)", a.Rule, value), nil
+		}
+		return false, a.Rule + " holds no more", nil
+	case signal.AnomalyDetected:
+		var a signal.Anomaly
+		if err := json.Unmarshal(ev.Detail, &a); err != nil {
+			return true, "", err
+		}
+		ended, err := c.incidents.Ended(ctx, a.ID)
+		if err != nil {
+			return true, "", err
+		}
+		if !ended {
+			return true, "the anomaly goes on", nil
+		}
+		return false, "the anomaly has ended", nil
+	}
+	return false, "", fmt.Errorf("nobody knows whether what %q tells of still holds", ev.DetailType)
+}
+
+// entities fits the history's list to the API's.
+type entities struct{ h *history.History }
+
+func (e entities) Entities(context.Context) ([]signal.Entity, error) { return e.h.Entities(), nil }
+
+// stages asks each stage how it is doing, in the loop's order.
+type stages []func() signal.Stage
+
+func (s stages) Stages() []signal.Stage {
+	out := make([]signal.Stage, len(s))
+	for i, f := range s {
+		out[i] = f()
+	}
+	return out
+}
+
+func storeHealth(s *store.Store) func() signal.Stage {
+	return func() signal.Stage {
+		if s.Full() {
+			return signal.Stage{Name: "store", State: "the disk is full; nothing new can be recorded until there is room"}
+		}
+		return signal.Stage{Name: "store", Ready: true, State: "ok"}
+	}
+}
+
+// quietJobs lets through what an operator wants of the job queue: warnings and errors.
+func quietJobs(log *slog.Logger) *slog.Logger { return slog.New(atLeastWarn{log.Handler()}) }
+
+type atLeastWarn struct{ slog.Handler }
+
+func (h atLeastWarn) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
+}
+
+func (h atLeastWarn) WithAttrs(as []slog.Attr) slog.Handler {
+	return atLeastWarn{h.Handler.WithAttrs(as)}
+}
+
+func (h atLeastWarn) WithGroup(name string) slog.Handler {
+	return atLeastWarn{h.Handler.WithGroup(name)}
+}

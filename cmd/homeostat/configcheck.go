@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func configCommand() *cobra.Command {
+	return group(&cobra.Command{Use: "config", Short: "Check the configuration"}, configCheckCommand())
+}
+
+func configCheckCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Check a configuration and all that it names: rule files, routes, runbooks",
+		Long: `Reads the configuration as "homeostat run" would, with the rule files, event patterns and runbooks that it names, and
+prints every mistake with file, line and column. Nothing is started and nothing is changed.
+
+Without FILE the defaults are checked. Exit status: 0 when all is right, 2 when it isn't.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := ""
+			if len(args) == 1 {
+				name = args[0]
+			}
+			c, p, err := loadConfig(name)
+			if asJSON {
+				doc := struct {
+					OK       bool     `json:"ok"`
+					Mistakes []string `json:"mistakes"`
+				}{err == nil, []string{}}
+				for _, e := range flatten(err) {
+					doc.Mistakes = append(doc.Mistakes, e.Error())
+				}
+				if perr := printJSON(cmd.OutOrStdout(), doc); perr != nil {
+					return perr
+				}
+			}
+			if err != nil {
+				if errors.Is(err, os.ErrNotExist) || !asJSON {
+					return &exitError{2, err}
+				}
+				return &exitError{Code: 2}
+			}
+			if !asJSON {
+				fmt.Fprintf(cmd.OutOrStdout(), "ok: mode %s, %d rule files, %d routes, %d notify targets\n", c.Mode, len(p.rules), len(p.routes), len(c.Notify))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	return cmd
+}
+
+// flatten takes nested joins of errors apart, in their order.
+func flatten(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		var out []error
+		for _, e := range j.Unwrap() {
+			out = append(out, flatten(e)...)
+		}
+		return out
+	}
+	return []error{err}
+}

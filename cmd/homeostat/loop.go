@@ -1,0 +1,295 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"golang.org/x/sync/errgroup"
+
+	hands "homeostat/internal/action/host"
+	"homeostat/internal/api"
+	"homeostat/internal/bus"
+	"homeostat/internal/console"
+	"homeostat/internal/detect"
+	"homeostat/internal/history"
+	"homeostat/internal/incident"
+	"homeostat/internal/notify"
+	"homeostat/internal/runbook"
+	"homeostat/internal/signal"
+	"homeostat/internal/source/host"
+	"homeostat/internal/source/otlp"
+	"homeostat/internal/source/remotewrite"
+	"homeostat/internal/store"
+	"homeostat/internal/stream"
+)
+
+// loop is all stages of one process, made and not yet running, in the order in which data goes.
+type loop struct {
+	cfg   Config
+	log   *slog.Logger
+	began time.Time
+
+	store     *store.Store
+	samples   *stream.Stream
+	host      *host.Source
+	processes *host.Processes
+	received  http.Handler // remote write
+	otlp      http.Handler
+	history   *history.History
+	rules     *history.Rules
+	detectors *detect.Runner
+	bus       *bus.Bus
+	incidents *incident.Incidents
+	runbooks  *runbook.Runbooks
+	notices   *notify.Notices
+	jobs      *jobs
+	server    *api.Server
+	console   *console.Console
+	listener  net.Listener
+	stages    stages
+}
+
+// jobs is River's client. It can only be made when all who work for it are known, and they want to insert jobs: it is filled
+// in before the first of them runs.
+type jobs struct{ *river.Client[*sql.Tx] }
+
+// How often River looks for jobs. An event's runbook waits for this at most; looking costs one query.
+const jobPoll = 200 * time.Millisecond
+
+// openLoop makes the stages over a data folder. What it has opened is closed again when it fails.
+func openLoop(ctx context.Context, cfg Config, p *parts, dir *dataDir, log *slog.Logger) (l *loop, err error) {
+	l = &loop{cfg: cfg, log: log, began: time.Now(), jobs: &jobs{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}()
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	if l.store, err = store.Open(ctx, dir.path); err != nil {
+		return l, err
+	}
+	l.samples, err = stream.Open(ctx, stream.Config{
+		Dir: dir.join("stream"), Sync: cfg.Stream.Sync, MaxBytes: cfg.Stream.MaxBytes, Reserve: cfg.Stream.Reserve,
+	}, log.With("stage", "stream"), reg)
+	if err != nil {
+		return l, err
+	}
+	l.history, err = history.Open(ctx, history.Config{
+		Dir: dir.join("history"), Keep: cfg.Data.Keep, Reserve: cfg.Stream.Reserve / 2, Version: version,
+	}, log.With("stage", "history"), reg)
+	if err != nil {
+		return l, err
+	}
+	l.detectors, err = detect.NewRunner(detect.RunnerConfig{Detectors: cfg.Detectors, Dir: dir.join("detect")}, log.With("stage", "detect"), reg)
+	if err != nil {
+		return l, err
+	}
+	if l.host, err = host.New(cfg.Sources.Host, log.With("source", "host"), reg); err != nil {
+		return l, err
+	}
+	l.processes, err = host.NewProcesses(host.ProcessConfig{}, l.host.Host(), dir.path, log.With("source", "processes"))
+	if err != nil {
+		return l, err
+	}
+	l.received = remotewrite.Handler(l.samples, cfg.Sources.RemoteWrite, log.With("source", "remotewrite"), reg)
+	l.otlp = otlp.Handler(l.samples, cfg.Sources.OTLP, log.With("source", "otlp"), reg)
+
+	if err := l.openBus(ctx, p, reg); err != nil {
+		return l, err
+	}
+	if err := l.openServer(ctx, reg); err != nil {
+		return l, err
+	}
+	return l, nil
+}
+
+// openBus makes what stands behind the bus, and the rules before it. Bus, incidents, runbooks and notices write in one
+// transaction of one database.
+func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer) (err error) {
+	db, read, audit, chain := l.store.DB, l.store.Read, l.store.Audit, l.store.Chain
+	targets := &targets{}
+
+	l.incidents = incident.New(l.cfg.Incidents, incident.Needs{
+		DB: db, Read: read, Audit: audit, Chain: chain,
+		Publish: func(ctx context.Context, tx *sql.Tx, evs ...signal.Event) error {
+			return l.bus.PublishTx(ctx, tx, evs...)
+		},
+	}, l.log.With("stage", "incident"), reg)
+	l.bus, err = bus.New(bus.Needs{
+		DB: db, Read: read, Audit: audit, Chain: chain, Incidents: l.incidents, Targets: targets,
+	}, p.routes, l.log.With("stage", "bus"), reg)
+	if err != nil {
+		return err
+	}
+	evidence := &evidence{bus: l.bus, processes: l.processes}
+	l.rules, err = history.NewRules(l.history, history.RulesConfig{Files: p.rules, Interval: l.cfg.RulesInterval},
+		evidence, openAlerts{l.incidents}, l.log.With("stage", "rules"), reg)
+	if err != nil {
+		return err
+	}
+
+	entity := string(l.host.Host().Entity())
+	h, err := hands.New(hands.Config{Entity: entity, Protect: l.cfg.Runbooks.Protect})
+	if err != nil {
+		return err
+	}
+	l.runbooks, err = runbook.New(ctx, runbook.Config{
+		Mode: l.cfg.Mode, Cooldown: l.cfg.Guards.Cooldown, Concurrent: l.cfg.Guards.Concurrent,
+		ApprovalExpiry: l.cfg.Runbooks.ApprovalExpiry, VerifyTimeout: l.cfg.Runbooks.VerifyTimeout, VerifySettle: l.cfg.Runbooks.VerifySettle,
+	}, runbook.Needs{
+		DB: db, Read: read, Catalog: p.catalog, Hands: h, Reaches: h.Reaches, Bus: l.bus, Jobs: l.jobs, Audit: audit, Chain: chain,
+		Conditions: &conditions{rules: l.rules, incidents: l.incidents},
+	}, l.log.With("stage", "runbook"), reg)
+	if err != nil {
+		return err
+	}
+	l.notices, err = notify.New(notify.Config{Targets: l.cfg.Notify, BaseURL: cmp.Or(l.cfg.BaseURL, "http://"+l.cfg.Listen)},
+		notify.Needs{DB: db, Read: read, Jobs: l.jobs, Audit: audit, Chain: chain}, l.log.With("stage", "notify"), reg)
+	if err != nil {
+		return err
+	}
+	targets.runbooks, targets.notices, targets.names = l.runbooks, l.notices, l.cfg.Notify
+
+	workers := river.NewWorkers()
+	l.runbooks.AddWorkers(workers)
+	l.notices.AddWorkers(workers)
+	l.jobs.Client, err = river.NewClient(riversqlite.New(db), &river.Config{
+		Queues: map[string]river.QueueConfig{
+			river.QueueDefault: {MaxWorkers: 4},
+			runbook.Queue:      {MaxWorkers: 16},
+		},
+		Workers:           workers,
+		FetchPollInterval: jobPoll,
+		Logger:            quietJobs(l.log.With("stage", "jobs")),
+	})
+	return err
+}
+
+// openServer makes the API and the console, and takes the port.
+func (l *loop) openServer(ctx context.Context, reg *prometheus.Registry) (err error) {
+	l.stages = stages{
+		l.host.Health, l.samples.Health, l.history.Health, l.rules.Health, l.detectors.Health, l.bus.Health,
+		storeHealth(l.store),
+	}
+	prom := l.history.Handler()
+	entities := entities{l.history}
+	l.console, err = console.New(console.Loop{
+		Version: version, Mode: l.cfg.Mode, Began: l.began,
+		Events: l.bus, Feed: l.bus, Incidents: l.incidents, Executions: l.runbooks, Decisions: l.runbooks, Switch: l.runbooks,
+		Runbooks: l.runbooks, Starter: l.runbooks, Entities: entities, Processes: l.processes, Chain: l.store.Chain,
+		Stages: l.stages, Prometheus: prom,
+	}, l.log.With("stage", "console"), reg)
+	if err != nil {
+		return err
+	}
+	l.server, err = api.New(l.cfg.Config, api.Loop{
+		Version: version, Mode: l.cfg.Mode, Began: l.began,
+		Events: l.bus, Ingest: l.bus, Incidents: l.incidents, Anomalies: l.incidents, Executions: l.runbooks, Decisions: l.runbooks,
+		Switch: l.runbooks, Runbooks: l.runbooks, Starter: l.runbooks, Entities: entities, Processes: l.processes,
+		Audit: l.store.Audit, Chain: l.store.Chain, Stages: l.stages,
+		Prometheus: prom, RemoteWrite: l.received, OTLP: l.otlp, Console: l.console,
+		Metrics: promhttp.HandlerFor(reg, promhttp.HandlerOpts{}),
+	}, l.log.With("stage", "api"), reg)
+	if err != nil {
+		return err
+	}
+	l.listener, err = l.server.Listen(ctx)
+	return err
+}
+
+// Run runs the loop until ctx ends or a stage fails, and returns when all of it has stopped. It reads like the picture in
+// docs/architecture.md: a line an arrow.
+func (l *loop) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	run := func(what string, f func() error) {
+		g.Go(func() error {
+			if err := f(); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", what, err)
+			}
+			return nil
+		})
+	}
+	evidence := &evidence{bus: l.bus, processes: l.processes}
+
+	run("host", func() error { return l.host.Run(ctx, l.samples) })                                        // source -> stream
+	run("processes", func() error { return l.processes.Run(ctx) })                                         // what ran, for anomalies and alerts
+	run("history", func() error { return l.history.Run(ctx, l.samples) })                                  // stream -> history
+	run("rules", func() error { return l.rules.Run(ctx) })                                                 // history -> rules -> bus
+	run("detect", func() error { return l.detectors.Run(ctx, l.samples, evidence, l.history, l.history) }) // stream -> detect -> bus
+	run("bus", func() error { return l.bus.Run(ctx) })                                                     // bus -> who follows it live
+	run("incident", func() error { return l.incidents.Run(ctx) })                                          // bus -> incident, until all is well
+	run("jobs", func() error { return l.work(ctx) })                                                       // bus -> runbook: guard, act, verify; bus -> notify
+	run("console", func() error { return l.console.Run(ctx) })                                             // all of it -> people
+	run("server", func() error { return l.server.Serve(ctx, l.listener) })
+	run("housekeeping", func() error { return l.keepHouse(ctx) })
+	return g.Wait()
+}
+
+// work runs River's workers: executions and notices.
+func (l *loop) work(ctx context.Context) error {
+	if err := l.runbooks.Recover(ctx); err != nil {
+		return err
+	}
+	if err := l.jobs.Start(ctx); err != nil {
+		return err
+	}
+	<-l.jobs.Stopped()
+	return nil
+}
+
+// keepHouse trims the stream behind its readers, and forgets what is older than data.keep.
+func (l *loop) keepHouse(ctx context.Context) error {
+	trim, prune := time.NewTicker(30*time.Second), time.NewTicker(time.Hour)
+	defer trim.Stop()
+	defer prune.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-trim.C:
+			if err := l.samples.Trim(ctx, min(l.history.Position(), l.detectors.Position())); err != nil && ctx.Err() == nil {
+				l.log.WarnContext(ctx, "stream not trimmed", "err", err)
+			}
+		case <-prune.C:
+			before := time.Now().Add(-l.cfg.Data.Keep)
+			err := l.store.Prune(ctx, before, l.bus.Prune, l.incidents.Prune, l.runbooks.Prune, l.notices.Prune, l.store.Chain.Prune)
+			if err != nil && ctx.Err() == nil {
+				l.log.WarnContext(ctx, "database not pruned", "err", err)
+			}
+		}
+	}
+}
+
+// Close closes what openLoop opened, the stages nearest to the disk last. It is safe on a loop that was half made.
+func (l *loop) Close() error {
+	var errs []error
+	if l.listener != nil {
+		if err := l.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if l.samples != nil {
+		errs = append(errs, l.samples.Close())
+	}
+	if l.history != nil {
+		errs = append(errs, l.history.Close())
+	}
+	if l.store != nil {
+		errs = append(errs, l.store.Close())
+	}
+	return errors.Join(errs...)
+}
