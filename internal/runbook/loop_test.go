@@ -190,7 +190,7 @@ type stage struct {
 // quick are settings for tests; the waits are what a test can afford.
 func quick() Config {
 	return Config{
-		Mode: signal.Auto, VerifyEvery: 10 * time.Millisecond, VerifySettle: 30 * time.Millisecond, VerifyTimeout: 300 * time.Millisecond,
+		Mode: signal.Auto, VerifyEvery: 10 * time.Millisecond, VerifySettle: 30 * time.Millisecond, VerifyTimeout: time.Minute,
 	}
 }
 
@@ -280,7 +280,7 @@ func (s *stage) await(t testing.TB, id string, ok func(x signal.Execution) bool)
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		x, err := s.Execution(t.Context(), id)
 		if err != nil {

@@ -108,7 +108,9 @@ func TestRunbookThatOnlyReadsVerifiesNothing(t *testing.T) {
 }
 
 func TestConditionThatStaysFailsTheExecution(t *testing.T) {
-	s := startTest(t, quick(), func() (bool, string, error) { return true, "HighCPU fires", nil })
+	c := quick()
+	c.VerifyTimeout = 100 * time.Millisecond
+	s := startTest(t, c, func() (bool, string, error) { return true, "HighCPU fires", nil })
 	id := s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Fix", Mode: signal.Auto})
 	x := s.await(t, id, ended)
 	if x.State != signal.Failed || x.Verify != "failed" || x.Reason != "verify: the condition is still there: HighCPU fires" {
