@@ -198,7 +198,7 @@ func eventCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use: "event", Short: "What happened",
 		Long: "Everything that happens is an event, in the envelope of EventBridge.",
-	}, eventList(), eventSend())
+	}, eventList(), eventSend(), eventTestRoute())
 }
 
 // told is what the details of most events have in common.

@@ -32,6 +32,7 @@ const (
 	gamedayCalm  = 15 * time.Second // watched before the fault begins
 	gamedayBound = 2 * time.Minute  // from the fault's begin to giving up
 	gamedayLook  = 100 * time.Millisecond
+	gamedayBusy  = 0.60 // with less CPU in use before it, a fault shows
 )
 
 // thresholds are the shares above which the game day's rules fire: the seed's.
@@ -264,16 +265,40 @@ func (d *gameDay) play(ctx context.Context, l *loop) (*gamedayReport, error) {
 	return report, errors.Join(err, fault.Stop())
 }
 
-// calm waits until the loop is ready and has watched for a while.
+// calm waits until the loop is ready and has watched for a while, and for cpu until this machine leaves room for a fault to show.
 func (d *gameDay) calm(ctx context.Context, l *loop) error {
 	d.say("watching for %v before the fault begins", gamedayCalm)
-	end := time.Now().Add(gamedayCalm)
-	for time.Now().Before(end) || !l.history.Ready() {
+	begin := time.Now()
+	told := false
+	for {
 		if err := pause(ctx, gamedayLook); err != nil {
 			return err
 		}
+		if time.Since(begin) < gamedayCalm || !l.history.Ready() {
+			continue
+		}
+		if d.fault != gameday.CPU {
+			return nil
+		}
+		lines, err := l.history.Query(ctx, `1 - sum without (cpu_mode) (avg_over_time(system_cpu_utilization_ratio{cpu_mode=~"idle|iowait"}[5s]))`, time.Now())
+		if err != nil {
+			return err
+		}
+		if len(lines) == 0 || len(lines[0].Values) == 0 {
+			continue
+		}
+		busy := lines[0].Values[0]
+		if busy < gamedayBusy {
+			return nil
+		}
+		if time.Since(begin) > gamedayBound {
+			return fmt.Errorf("this machine's CPU is at %.0f %% without any fault; a game day needs it below %.0f %%", 100*busy, 100*gamedayBusy)
+		}
+		if !told {
+			told = true
+			d.say("this machine is busy (CPU %.0f %%): waiting until it is below %.0f %%", 100*busy, 100*gamedayBusy)
+		}
 	}
-	return nil
 }
 
 // follow waits for the fault to cross the threshold, to be detected and, for cpu, to be remediated and verified.
