@@ -168,8 +168,14 @@ func TestFormat(t *testing.T) {
 		x    float64
 		want string
 	}{
-		{Share, 0.934, "93 %"}, {Share, 0.034, "3.4 %"}, {BytesSecond, 1234567, "1.23 MB/s"}, {BytesSecond, 12, "12 B/s"},
-		{Plain, 27598, "27598"}, {Plain, 0.00001234, "1.23e-05"}, {PerSecond, 12.345, "12.3 a second"}, {Plain, 0, "0"},
+		{Share, 0.934, "93 %"},
+		{Share, 0.034, "3.4 %"},
+		{BytesSecond, 1234567, "1.23 MB/s"},
+		{BytesSecond, 12, "12 B/s"},
+		{Plain, 27598, "27598"},
+		{Plain, 0.00001234, "1.23e-05"},
+		{PerSecond, 12.345, "12.3 a second"},
+		{Plain, 0, "0"},
 	} {
 		if got := tt.u.Format(tt.x); got != tt.want {
 			t.Errorf("%v: %q, want %q", tt.x, got, tt.want)
