@@ -144,11 +144,12 @@ func (c *client) refused(code int, text []byte) error {
 	if json.Unmarshal(text, &p) != nil || p.Detail == "" {
 		return fmt.Errorf("%s answers with status %d, not as Homeostat does", c.base.Redacted(), code)
 	}
-	detail := p.Detail
+	var detail strings.Builder
+	detail.WriteString(p.Detail)
 	for _, e := range p.Errors {
-		detail += "; " + strings.TrimSpace(e.Location+" "+e.Message)
+		detail.WriteString("; " + strings.TrimSpace(e.Location+" "+e.Message))
 	}
-	err := errors.New(clean(detail))
+	err := errors.New(clean(detail.String()))
 	if code == http.StatusUnauthorized {
 		return &exitError{2, err}
 	}

@@ -74,7 +74,9 @@ func (r *record) Event(_ context.Context, id string) (signal.Event, error) {
 	return signal.Event{}, fmt.Errorf("event %s: %w", id, signal.ErrNotFound)
 }
 
-func (r *record) Ingest(_ context.Context, e []byte) (string, error) { return "ev-1", r.note("ingest %s", e) }
+func (r *record) Ingest(_ context.Context, e []byte) (string, error) {
+	return "ev-1", r.note("ingest %s", e)
+}
 
 func (r *record) List(context.Context, signal.Query) ([]signal.Incident, string, error) {
 	return nil, "", nil
@@ -215,8 +217,11 @@ func TestListenBeyondLoopbackNeedsTokens(t *testing.T) {
 		{"an address of the network", Config{Listen: "192.0.2.7:8080"}, []string{"can be reached from other machines"}},
 		{"everywhere with tokens", Config{Listen: ":8080", Tokens: fourTokens}, nil},
 		{"no port", Config{Listen: "127.0.0.1"}, []string{"listen: \"127.0.0.1\" is not an address and port"}},
-		{"all that is wrong with tokens", Config{Tokens: []Token{{Name: "a", Role: "boss", Token: "short"}, {Name: "a", Role: signal.Viewer, Token: viewerToken}, {Role: signal.Viewer, Token: viewerToken}, {Name: "local", Role: signal.Viewer, Token: adminToken}}},
-			[]string{"tokens[0].role: want viewer, operator, approver or admin", "tokens[0].token: needs at least 16", "tokens[1].name: \"a\" is there twice", "tokens[2].name: is missing", "tokens[2].token: two tokens", "tokens[3].name: \"local\" is a name of Homeostat's own"}},
+		{
+			"all that is wrong with tokens",
+			Config{Tokens: []Token{{Name: "a", Role: "boss", Token: "short"}, {Name: "a", Role: signal.Viewer, Token: viewerToken}, {Role: signal.Viewer, Token: viewerToken}, {Name: "local", Role: signal.Viewer, Token: adminToken}}},
+			[]string{"tokens[0].role: want viewer, operator, approver or admin", "tokens[0].token: needs at least 16", "tokens[1].name: \"a\" is there twice", "tokens[2].name: is missing", "tokens[2].token: two tokens", "tokens[3].name: \"local\" is a name of Homeostat's own"},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := New(tt.c, Loop{}, nil, nil)

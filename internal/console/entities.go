@@ -56,6 +56,9 @@ func newProcessRows(ps []signal.Process) []processRow {
 	return rows
 }
 
+// topProcesses is how many processes an entity's page shows; /api/processes has all of the scan.
+const topProcesses = 10
+
 // learningRow is how far a detector is.
 type learningRow struct {
 	Detector, Kind, Entity, Share, Note string
@@ -119,7 +122,7 @@ func (c *Console) entity(ctx context.Context, r *http.Request) (titled, error) {
 	if c.loop.Processes != nil && v.Kind == "host" {
 		// A host that sends its figures from elsewhere has no processes here; that is no error.
 		if ps, err := c.loop.Processes.Processes(ctx, e.ID, time.Time{}); err == nil {
-			v.Processes = newProcessRows(ps)
+			v.Processes = newProcessRows(ps[:min(len(ps), topProcesses)])
 		}
 	}
 	return v, nil

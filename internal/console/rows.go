@@ -196,6 +196,8 @@ func (c *Console) stageRows() []stageRow {
 		switch {
 		case s.Rate == 0:
 			r.Rate = "quiet"
+		case s.Rate < 0.05:
+			r.Rate = "under 0.1/s"
 		case s.Rate >= 100:
 			r.Rate = strconv.FormatFloat(s.Rate, 'f', 0, 64) + "/s"
 		}
