@@ -79,8 +79,40 @@ func (g gen) list(min, max int, item func() string) string {
 	return strings.Join(items, pick(g, ",", ", ", " ,\n"))
 }
 
-// event returns an event as text.
-func (g gen) event() string { return g.object(4) }
+// event returns an event as text: of any shape, of one field, or of arrays in arrays of objects.
+func (g gen) event() string {
+	switch g.intn(3) {
+	case 0:
+		return `{"a":` + g.val(1) + `,"b":` + g.val(2) + `}`
+	case 1:
+		element := func() string {
+			if g.intn(4) == 0 {
+				return "[" + g.nest(2) + "," + g.nest(1) + "]"
+			}
+			return g.nest(2)
+		}
+		return `{"a":[` + g.list(1, 4, element) + `],"x":[` + g.list(1, 2, func() string { return g.nest(1) }) + `]}`
+	}
+	return g.object(4)
+}
+
+// nest returns an object with some of three keys: a value, an object, or an array of objects under each.
+func (g gen) nest(depth int) string {
+	var members []string
+	for _, k := range []string{"b", "c", "d"} {
+		n := g.intn(5)
+		switch {
+		case n == 0:
+		case n < 3 || depth == 0:
+			members = append(members, g.quote(k)+":"+pick(g, "1", "2", "3", "[1,2]", "null"))
+		case n == 3:
+			members = append(members, g.quote(k)+":"+g.nest(depth-1))
+		default:
+			members = append(members, g.quote(k)+":["+g.list(1, 3, func() string { return g.nest(depth - 1) })+"]")
+		}
+	}
+	return "{" + strings.Join(members, ",") + "}"
+}
 
 func (g gen) object(depth int) string {
 	var members []string
@@ -112,8 +144,23 @@ func (g gen) val(depth int) string {
 	return g.literal()
 }
 
-// pattern returns a pattern as text. Most are valid.
-func (g gen) pattern() string { return g.fields(3, false) }
+// pattern returns a pattern as text, for the events that event returns. Most are valid.
+func (g gen) pattern() string {
+	few := func() string {
+		return "[" + g.list(1, 2, func() string {
+			return pick(g, "1", "2", "3", `{"exists":false}`, `{"exists":true}`, `{"anything-but":1}`, `{"numeric":[">=",2]}`)
+		}) + "]"
+	}
+	switch g.intn(4) {
+	case 0:
+		return `{"a":[` + g.list(1, 2, g.alternative) + `]}`
+	case 1:
+		return `{"a":{"b":` + few() + `,"c":` + few() + `}}`
+	case 2:
+		return `{"a":{"b":` + few() + `,"d":{"b":` + few() + `}},"x":{"b":` + few() + `},"$or":[{"x.c":` + few() + `},{"a":{"b":{"c":` + few() + `}}}]}`
+	}
+	return g.fields(3, false)
+}
 
 func (g gen) fields(depth int, inOr bool) string {
 	var members []string
