@@ -39,7 +39,7 @@ func isLibrary(path string) bool {
 // forbidden says why the package in folder from may not import the one in folder to; "" when it may.
 func forbidden(from, to string) string {
 	switch {
-	case from == "cmd/homeostat":
+	case from == to, from == "cmd/homeostat":
 		return ""
 	case top(from, 2) == top(to, 2) && top(from, 1) == "internal":
 		return "" // an implementation and its parent, a stage and its parts

@@ -70,6 +70,7 @@ func unknowns(v any) []string {
 type value struct {
 	v       any
 	tainted bool
+	asIs    bool // the reference stays in the text as it is written
 }
 
 // scope resolves a reference's name.
@@ -129,6 +130,9 @@ func resolveText(text string, s scope) (any, bool, error) {
 	}
 	if isReference(text) {
 		r, err := s(references(text)[0])
+		if r.asIs {
+			r.v = text
+		}
 		return r.v, r.tainted, err
 	}
 	var b strings.Builder
@@ -140,7 +144,11 @@ func resolveText(text string, s scope) (any, bool, error) {
 		}
 		tainted = tainted || r.tainted
 		b.WriteString(text[at:m[0]])
-		b.WriteString(textOf(r.v))
+		if r.asIs {
+			b.WriteString(text[m[0]:m[1]])
+		} else {
+			b.WriteString(textOf(r.v))
+		}
 		at = m[1]
 	}
 	b.WriteString(text[at:])

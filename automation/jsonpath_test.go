@@ -77,6 +77,8 @@ func TestVouching(t *testing.T) {
 	for pattern, want := range map[string]bool{
 		`^[a-zA-Z0-9_.-]+$`: true, `\d+`: true, `^i-[0-9a-f]{8,17}$`: true, `^(a|b)$`: true, `[a-z ]+`: true,
 		`.*`: false, `.+`: false, `^[^;]+$`: false, `\S+`: false, `^[\w$]+$`: false, `(?!x).*`: false, ``: false, `[^ ]*`: false,
+		`^arn:aws:.+$`: false, `^/tmp/[^;]+$`: false, `a;b`: false, `[!-~]+`: false, `^(?!.*--)[a-z-]+(?<!.)$`: true, `^arn:(?!x).+$`: false,
+		`(?!a)[\w.-]{1,2000}`: true, `(?!a)\W`: false, `(?!a)\$x`: false, `(?i)[a-z]+`: true,
 	} {
 		if got := (Parameter{AllowedPattern: pattern}).vouches(); got != want {
 			t.Errorf("%s vouches: %v, want %v", pattern, got, want)

@@ -262,6 +262,7 @@ func (r *reader) readYAML(text []byte) node {
 				if strings.HasPrefix(msg, "did not find expected") {
 					pos.Line++ // yaml counts from 0 in its parser's errors, from 1 in its scanner's
 				}
+				pos.Line = min(pos.Line, len(r.lines))
 			}
 		}
 		r.errorf(pos, "YAML: %s", msg)

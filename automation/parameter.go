@@ -303,7 +303,9 @@ func (q Parameter) check(v any) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", errPattern, err)
 		}
-		if !re.MatchString(s) {
+		if ok, err := re.match(s); err != nil {
+			return fmt.Errorf("%s, allowed pattern %s: %w", quoted(s), q.AllowedPattern, err)
+		} else if !ok {
 			return fmt.Errorf("%s does not match the allowed pattern %s", quoted(s), q.AllowedPattern)
 		}
 	}
@@ -319,11 +321,6 @@ func (q Parameter) allows(v any) bool {
 	return false
 }
 
-// fullMatch compiles a pattern so that it has to match the whole text, which is stricter than a search and the safer reading.
-func fullMatch(pattern string) (*regexp.Regexp, error) {
-	return regexp.Compile(`^(?:` + pattern + `)$`)
-}
-
 // Bind checks what was given against the parameters and fills in the defaults. A parameter that isn't declared, a missing one
 // and a value that isn't allowed are errors, all of them joined, in the document's order. Numbers and booleans given as text
 // ("5", "true") are taken. Values come back as string, int64, bool, []any or map[string]any.
@@ -335,9 +332,12 @@ func (d *Document) Bind(given map[string]any) (map[string]any, error) {
 		names = append(names, q.Name)
 		v, ok := given[q.Name]
 		if !ok {
-			if q.Default == nil {
+			switch {
+			case q.Default == nil:
 				errs = append(errs, fmt.Errorf("parameter %s is missing", q.Name))
-			} else {
+			case len(references(textOf(q.Default))) > 0:
+				errs = append(errs, fmt.Errorf("parameter %s is missing: its default %s is not at hand here", q.Name, quoted(q.Default)))
+			default:
 				bound[q.Name] = q.Default
 			}
 			continue

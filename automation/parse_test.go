@@ -81,6 +81,19 @@ func TestEveryMistakeHasAPlace(t *testing.T) {
 	}
 }
 
+func TestDefaultsOfParameterStoreAreNotAtHand(t *testing.T) {
+	d, err := automation.Parse("d.yaml", []byte("schemaVersion: '0.3'\nparameters: {Ami: {type: String, default: '{{ ssm:/golden/ami }}'}}\nmainSteps: [{name: a, action: aws:deleteImage, inputs: {ImageId: '{{ Ami }}'}}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := d.Bind(nil); err == nil {
+		t.Errorf("bound to %v", v)
+	}
+	if _, err := d.Bind(map[string]any{"Ami": "ami-1"}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestBind(t *testing.T) {
 	d, err := automation.Parse("d.yaml", []byte(`
 schemaVersion: '0.3'

@@ -61,7 +61,7 @@ const cancelTime = 2 * time.Minute
 // could not go on (the context ended, the journal or the gate broke): nothing is lost then, and Run may be called again. An
 // execution is carried by one Run at a time; that is the caller's to see to.
 func Run(ctx context.Context, d *Document, x Execution, w World) (Result, error) {
-	e := &engine{x: x, w: w, actions: actions(), plugins: plugins(), cancel: x.Cancel}
+	e := &engine{x: x, w: w, actions: actions(), plugins: plugins(), brought: map[string]*Document{}, cancel: x.Cancel}
 	params, err := d.Bind(x.Parameters)
 	if err != nil {
 		return Result{State: Failed, Reason: err.Error()}, nil
@@ -92,8 +92,9 @@ type engine struct {
 	w        World
 	actions  map[string]action
 	plugins  map[string]plugin
-	cancel   string    // why the execution is being cancelled, "" when it isn't
-	cancelAt time.Time // when a step was cancelled: from here a cancel path runs
+	brought  map[string]*Document // documents that the package brings along, once parsed
+	cancel   string               // why the execution is being cancelled, "" when it isn't
+	cancelAt time.Time            // when a step was cancelled: from here a cancel path runs
 }
 
 func (e *engine) auto() bool { return e.x.Mode == Auto }

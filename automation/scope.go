@@ -18,7 +18,7 @@ func (f *frame) lookup(name string) (value, error) {
 	step, output, ok := strings.Cut(name, ".")
 	if !ok {
 		if slices.Contains(windowParameters, name) {
-			return value{v: "{{ " + name + " }}"}, nil
+			return value{asIs: true}, nil
 		}
 		return value{}, fmt.Errorf("{{ %s }}: no such parameter", name)
 	}
@@ -119,7 +119,7 @@ func (f *frame) scopeOf(s Step, input string) scope {
 	return func(name string) (value, error) {
 		r, err := f.lookup(name)
 		if err != nil {
-			return value{v: "{{ " + name + " }}"}, nil
+			return value{asIs: true}, nil
 		}
 		return r, nil
 	}

@@ -244,7 +244,7 @@ var errUnsafe = errors.New("refused to put a value into a script's text")
 func (f *frame) pluginInputs(s Step) (in map[string]any, env map[string]string, err error) {
 	lookup := func(name string) (value, error) {
 		if q, ok := f.doc.Parameter(name); ok && q.EnvVar {
-			return value{v: "{{ " + name + " }}"}, nil // the script has $SSM_NAME
+			return value{asIs: true}, nil // the script has $SSM_NAME
 		}
 		return f.lookup(name)
 	}

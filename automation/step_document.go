@@ -16,8 +16,15 @@ func (f *frame) find(name, version string) (*Document, error) {
 			return d, err
 		}
 	}
+	if d, ok := f.brought[name]; ok {
+		return d, nil
+	}
 	if text := builtin(name); text != nil {
-		return Parse(name+".json", text)
+		d, err := Parse(name+".json", text)
+		if err == nil {
+			f.brought[name] = d
+		}
+		return d, err
 	}
 	return nil, fmt.Errorf("%w: %s", ErrNoDocument, name)
 }

@@ -94,7 +94,7 @@ func (f *frame) iterators(s Step) (items []any, each bool, err error) {
 	if !ok {
 		c, err := coerce(r, "StringList")
 		if err != nil {
-			return nil, true, fmt.Errorf("Iterators: a list is wanted, not %s", quoted(r))
+			return nil, true, fmt.Errorf("input Iterators: a list is wanted, not %s", quoted(r))
 		}
 		list, _ = c.([]any)
 	}
@@ -108,7 +108,7 @@ func (f *frame) iterators(s Step) (items []any, each bool, err error) {
 	for i, it := range list {
 		c, err := coerce(it, typ)
 		if err != nil {
-			return nil, true, fmt.Errorf("Iterators, item %d: %w", i+1, err)
+			return nil, true, fmt.Errorf("input Iterators, item %d: %w", i+1, err)
 		}
 		items = append(items, c)
 	}

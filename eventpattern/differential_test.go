@@ -1,7 +1,6 @@
 package eventpattern
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -121,7 +120,7 @@ func TestSoakComparisons(t *testing.T) {
 		n = 20_000 // in a normal run, so that the test can't rot
 	}
 	seed := uint64(time.Now().UnixNano())
-	t.Log(fmt.Sprintf("seed %d, %d comparisons", seed, n))
+	t.Logf("seed %d, %d comparisons", seed, n)
 	r := rand.New(rand.NewPCG(seed, 0))
 	changes(t, gen{intn: r.IntN, dups: true}, n)
 }

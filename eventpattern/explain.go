@@ -74,7 +74,12 @@ func (p *Pattern) Explain(event []byte) (Explanation, error) {
 	all := leaves(root)
 	var out Explanation
 	for _, r := range p.rules {
-		res := RuleResult{Matched: naiveRule(r, all, nil)}
+		alone := Pattern{rules: []rule{r}}
+		matched, err := alone.Match(event)
+		if err != nil {
+			return Explanation{}, err
+		}
+		res := RuleResult{Matched: matched}
 		each := true
 		for i := range r {
 			f := explainField(&r[i], all, event)

@@ -198,9 +198,11 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 	}
 	event := []byte(`{"s":"caf\u00e9 \"x\"","n":[17.25,0.30000000000000004,99999999999999999999],"skipped":[{"a":["b"]}],"o":[{"a":1},{"b":2}],"É":null}`)
 	var dst []string
+	var s scan // Match takes it from a pool, which forgets things under the race detector
 	match := func() {
 		var err error
-		if dst, err = m.Match(dst[:0], event); err != nil || len(dst) > 0 {
+		dst, err = s.match(dst[:0], m.current.Load(), event)
+		if s.keep(); err != nil || len(dst) > 0 {
 			t.Fatalf("%v, %v", dst, err)
 		}
 	}

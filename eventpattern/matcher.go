@@ -32,7 +32,6 @@ type Matcher struct {
 	patterns map[string]held
 	edition  uint32
 	freeIDs  []int32
-	nextID   int32
 	bytes    int64 // estimate, garbage included
 	removed  int   // rules removed since the indexes were last built anew
 	built    int   // rules when they were
@@ -50,12 +49,10 @@ type held struct {
 
 // compiled is a rule in a Matcher: one way through a pattern. It is immutable.
 type compiled struct {
-	id      int32  // among the rules of the matcher, used again after a removal
-	pattern int32  // id of the pattern's first rule
-	key     int32  // index of the field by which it is found; -1: it is tried on every event
-	absent  bool   // some field has exists: false
-	gate    int32  // slot of another field, which must be one plain string; -1 if there is none
-	hash    uint64 // of that string
+	id      int32 // among the rules of the matcher, used again after a removal
+	pattern int32 // id of the pattern's first rule
+	key     int32 // index of the field by which it is found; -1: it is tried on every event
+	absent  bool  // some field has exists: false
 	name    string
 	fields  []slotField
 }
@@ -104,7 +101,7 @@ const (
 	postingBytes  = 32
 	pathNodeBytes = 160
 	ruleBytes     = 96
-	fieldBytes    = 96
+	fieldBytes    = 144
 )
 
 // NewMatcher returns a matcher without patterns.
@@ -210,6 +207,10 @@ type writer struct {
 }
 
 func (m *Matcher) begin() *writer {
+	if m.edition == math.MaxUint32 {
+		m.edition = 0 // no state may be taken for one of an edition to come
+		m.rebuild()
+	}
 	m.edition++
 	if m.popular.counts == nil {
 		m.popular = popularity{seed: maphash.MakeSeed(), counts: make(map[uint64]int32)}

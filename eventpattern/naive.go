@@ -3,7 +3,8 @@ package eventpattern
 import "strings"
 
 // This file is the language as plainly as it can be said: the whole event is read into a tree and written out as a list of leaves,
-// and every alternative is tried on every leaf. Matchers are tested against it, and Explain is made of it.
+// and every alternative is tried on every leaf. Matchers are tested against it, and Explain looks at single fields by it. Of several
+// fields it tries all combinations, which no event from outside may be given the chance to ask for.
 
 // leaf is one value of an event that isn't an object or an array, with the path of keys that leads to it. Arrays don't show in the
 // path; in says through which elements of which arrays it was reached.

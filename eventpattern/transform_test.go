@@ -19,8 +19,10 @@ func TestTransform(t *testing.T) {
 	}
 	vars := Variables{RuleARN: "arn:aws:events:local:000000000000:rule/r", RuleName: `r"1`, IngestionTime: time.Date(2026, 11, 24, 1, 2, 3, 0, time.UTC)}
 	for _, tt := range []struct{ name, template, want string }{
-		{"a value by itself keeps its type", `{"n": <value>, "o": <ok>, "z": <none>, "s": <name>, "t": <tags>}`,
-			`{"n": 2.50, "o": true, "z": null, "s": "say \"hi\"\n", "t": [{"k":"a"},{"k":"b"}]}`},
+		{
+			"a value by itself keeps its type", `{"n": <value>, "o": <ok>, "z": <none>, "s": <name>, "t": <tags>}`,
+			`{"n": 2.50, "o": true, "z": null, "s": "say \"hi\"\n", "t": [{"k":"a"},{"k":"b"}]}`,
+		},
 		{"within a string it is text, escaped", `{"s": "it is <value>, <ok>, <none>: <name>"}`, `{"s": "it is 2.50, true, null: say \"hi\"\n"}`},
 		{"an object within a string is its JSON, escaped", `{"s": "<tags>"}`, `{"s": "[{\"k\":\"a\"},{\"k\":\"b\"}]"}`},
 		{"text in quotes", `"<type> of \"<first>\""`, `"Reading of \"a\""`},
@@ -30,8 +32,10 @@ func TestTransform(t *testing.T) {
 		{"a star finds a list", `{"k": <keys>, "s": "<keys>", "a": <any>}`, `{"k": ["a","b"], "s": "[\"a\",\"b\"]", "a": [{"x_y-z":"found"}]}`},
 		{"slash, dash and underscore in a path", `<deep>`, `"found"`},
 		{"a path that finds nothing gives the empty string", `{"m": <missing>, "s": "[<missing>]", "f": <far>}`, `{"m": "", "s": "[]", "f": ""}`},
-		{"predefined", `{"a": <aws.events.rule-arn>, "n": "<aws.events.rule-name>", "t": <aws.events.event.ingestion-time>}`,
-			`{"a": "arn:aws:events:local:000000000000:rule/r", "n": "r\"1", "t": "2026-11-24T01:02:03Z"}`},
+		{
+			"predefined", `{"a": <aws.events.rule-arn>, "n": "<aws.events.rule-name>", "t": <aws.events.event.ingestion-time>}`,
+			`{"a": "arn:aws:events:local:000000000000:rule/r", "n": "r\"1", "t": "2026-11-24T01:02:03Z"}`,
+		},
 		{"angle brackets that hold no name", `"a < b, <>, <no name>, <first>"`, `"a < b, <>, <no name>, a"`},
 		{"constant", `{"a": 1}`, `{"a": 1}`},
 	} {

@@ -357,77 +357,6 @@ func (r *backtestResult) close(a *backtestAnomaly) {
 	}
 }
 
-// scoreWriter writes the rows with what was said of them.
-type scoreWriter struct {
-	out   *bufio.Writer
-	names int // value columns
-	line  []byte
-}
-
-func (w *scoreWriter) header(header, names []string) {
-	w.names = len(names)
-	for _, h := range header {
-		w.field(csvfile.Quote(h))
-	}
-	for _, h := range []string{"anomaly_score", "anomaly_grade", "threshold"} {
-		w.field(h)
-	}
-	if len(names) <= 1 {
-		for _, h := range []string{"expected", "lower", "upper"} {
-			w.field(h)
-		}
-	} else {
-		for _, name := range names {
-			for _, h := range []string{"expected_", "lower_", "upper_", "attribution_"} {
-				w.field(csvfile.Quote(h + name))
-			}
-		}
-	}
-	w.end()
-}
-
-// row writes a row; v is nil for one that was set aside.
-func (w *scoreWriter) row(fields []string, v *detect.Verdict) {
-	for _, f := range fields {
-		w.field(csvfile.Quote(f))
-	}
-	if v == nil {
-		w.field("0")
-		w.field("0")
-		w.field("")
-		for range max(3, 4*w.names*min(1, w.names-1)) {
-			w.field("")
-		}
-		w.end()
-		return
-	}
-	w.number(v.Score)
-	w.number(v.Grade)
-	w.number(v.Threshold)
-	for i := range v.Expected {
-		w.number(v.Expected[i])
-		w.number(v.Lower[i])
-		w.number(v.Upper[i])
-		if len(v.Expected) > 1 {
-			w.number(v.Attribution[i])
-		}
-	}
-	w.end()
-}
-
-func (w *scoreWriter) field(s string) { w.line = append(append(w.line, s...), ',') }
-
-func (w *scoreWriter) number(v float64) {
-	w.line = append(strconv.AppendFloat(w.line, v, 'g', -1, 64), ',')
-}
-
-// end ends the line. An error of the writer stays in it until Flush returns it.
-func (w *scoreWriter) end() {
-	w.line[len(w.line)-1] = '\n'
-	_, _ = w.out.Write(w.line)
-	w.line = w.line[:0]
-}
-
 // print writes the summary for people.
 func (s *backtestSummary) print(out io.Writer, b *backtest) error {
 	w := bufio.NewWriter(out)
@@ -476,37 +405,4 @@ func sortedNames(m map[string]int) []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// progress shows one line that changes, on a terminal alone and from the first second on.
-type progress struct {
-	out   *os.File
-	began time.Time
-	last  time.Time
-	shown bool
-}
-
-func newProgress(w io.Writer) *progress {
-	p := &progress{began: time.Now()}
-	if f, ok := w.(*os.File); ok && os.Getenv("TERM") != "" && os.Getenv("TERM") != "dumb" {
-		if st, err := f.Stat(); err == nil && st.Mode()&fs.ModeCharDevice != 0 {
-			p.out = f
-		}
-	}
-	return p
-}
-
-func (p *progress) show(format string, args ...any) {
-	now := time.Now()
-	if p.out == nil || now.Sub(p.began) < time.Second || now.Sub(p.last) < 100*time.Millisecond {
-		return
-	}
-	p.last, p.shown = now, true
-	fmt.Fprintf(p.out, "\r\x1b[K"+format, args...)
-}
-
-func (p *progress) done() {
-	if p.shown {
-		fmt.Fprint(p.out, "\r\x1b[K")
-	}
 }

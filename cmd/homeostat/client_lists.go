@@ -129,8 +129,13 @@ func printIncident(w io.Writer, in signal.Incident) {
 	p, now := newPaint(w), time.Now()
 	fmt.Fprintf(w, "%s\n\n", p.bold(clean(in.Title)))
 	facts(w, p, [][2]string{
-		{"id", in.ID}, {"state", in.State}, {"severity", string(in.Severity)}, {"entity", string(in.Entity)},
-		{"opened", stamp(in.Opened, now)}, {"resolved", stamp(in.Resolved, now)}, {"note", in.Note},
+		{"id", in.ID},
+		{"state", in.State},
+		{"severity", string(in.Severity)},
+		{"entity", string(in.Entity)},
+		{"opened", stamp(in.Opened, now)},
+		{"resolved", stamp(in.Resolved, now)},
+		{"note", in.Note},
 	})
 	if len(in.Members) > 0 {
 		fmt.Fprintln(w)
@@ -193,7 +198,7 @@ func eventCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use: "event", Short: "What happened",
 		Long: "Everything that happens is an event, in the envelope of EventBridge.",
-	}, eventList(), eventSend())
+	}, eventList(), eventSend(), eventTestRoute())
 }
 
 // told is what the details of most events have in common.

@@ -376,8 +376,17 @@ func printExecution(w io.Writer, x signal.Execution) {
 		took = span(x.Ended.Sub(x.Began))
 	}
 	facts(w, p, [][2]string{
-		{"id", x.ID}, {"state", x.State}, {"mode", string(x.Mode)}, {"by", x.By}, {"began", stamp(x.Began, now)}, {"took", took},
-		{"verify", x.Verify}, {"outcome", x.Outcome}, {"reason", x.Reason}, {"incident", x.Incident}, {"event", x.Event},
+		{"id", x.ID},
+		{"state", x.State},
+		{"mode", string(x.Mode)},
+		{"by", x.By},
+		{"began", stamp(x.Began, now)},
+		{"took", took},
+		{"verify", x.Verify},
+		{"outcome", x.Outcome},
+		{"reason", x.Reason},
+		{"incident", x.Incident},
+		{"event", x.Event},
 	})
 	for _, k := range slices.Sorted(maps.Keys(x.Parameters)) {
 		fmt.Fprintf(w, "%s %s\n", p.soft("parameter "+clean(k)), clean(jsonText(x.Parameters[k])))

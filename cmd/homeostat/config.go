@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"homeostat/eventpattern"
 	"homeostat/internal/api"
 	"homeostat/internal/bus"
 	"homeostat/internal/config"
@@ -221,7 +222,19 @@ func (c *Config) load(fail func(path, format string, args ...any)) *parts {
 	for i, r := range c.Routes {
 		path := fmt.Sprintf("routes[%d]", i)
 		if err := r.Check(); err != nil {
-			fail(path, "%w", err)
+			for _, e := range flatten(err) {
+				if pe, ok := errors.AsType[*eventpattern.PlaceError](e); ok {
+					// The field that it names is a key of the file; the place within the pattern's own text is of no use.
+					field, what, named := strings.Cut(pe.Err.Error(), ": ")
+					if named {
+						fail(path+".pattern."+field, "%s", what)
+					} else {
+						fail(path+".pattern", "%w", pe.Err)
+					}
+					continue
+				}
+				fail(path, "%w", e)
+			}
 			continue
 		}
 		for j, t := range r.Targets {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -45,8 +44,8 @@ type loop struct {
 	samples   *stream.Stream
 	host      *host.Source
 	processes *host.Processes
-	received  http.Handler // remote write
-	otlp      http.Handler
+	received  *remotewrite.Receiver
+	otlp      *otlp.Receiver
 	history   *history.History
 	rules     *history.Rules
 	detectors *detect.Runner
@@ -181,10 +180,11 @@ func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer)
 
 // openServer makes the API and the console, and takes the port.
 func (l *loop) openServer(ctx context.Context, reg *prometheus.Registry) (err error) {
-	l.stages = stages{
-		l.host.Health, l.samples.Health, l.history.Health, l.rules.Health, l.detectors.Health, l.bus.Health,
-		storeHealth(l.store),
+	if !l.cfg.Sources.Host.Off {
+		l.stages = append(l.stages, l.host.Health)
 	}
+	l.stages = append(l.stages, l.received.Health, l.otlp.Health, l.samples.Health, l.history.Health, l.rules.Health,
+		l.detectors.Health, l.bus.Health, l.incidents.Health, storeHealth(l.store))
 	prom := l.history.Handler()
 	entities := entities{l.history}
 	l.console, err = console.New(console.Loop{
@@ -225,8 +225,10 @@ func (l *loop) Run(ctx context.Context) error {
 	}
 	evidence := &evidence{bus: l.bus, processes: l.processes}
 
-	run("host", func() error { return l.host.Run(ctx, l.samples) })                                        // source -> stream
-	run("processes", func() error { return l.processes.Run(ctx) })                                         // what ran, for anomalies and alerts
+	if !l.cfg.Sources.Host.Off {
+		run("host", func() error { return l.host.Run(ctx, l.samples) }) // source -> stream
+		run("processes", func() error { return l.processes.Run(ctx) })  // what ran, for anomalies and alerts
+	}
 	run("history", func() error { return l.history.Run(ctx, l.samples) })                                  // stream -> history
 	run("rules", func() error { return l.rules.Run(ctx) })                                                 // history -> rules -> bus
 	run("detect", func() error { return l.detectors.Run(ctx, l.samples, evidence, l.history, l.history) }) // stream -> detect -> bus
@@ -266,7 +268,7 @@ func (l *loop) keepHouse(ctx context.Context) error {
 			}
 		case <-prune.C:
 			before := time.Now().Add(-l.cfg.Data.Keep)
-			err := l.store.Prune(ctx, before, l.bus.Prune, l.incidents.Prune, l.runbooks.Prune, l.notices.Prune, l.store.Chain.Prune)
+			err := l.store.Prune(ctx, before, l.bus.Prune, l.incidents.Prune, l.runbooks.Prune, l.notices.Prune)
 			if err != nil && ctx.Err() == nil {
 				l.log.WarnContext(ctx, "database not pruned", "err", err)
 			}

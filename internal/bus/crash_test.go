@@ -1,6 +1,7 @@
 package bus_test
 
 import (
+	"bufio"
 	"context"
 	"database/sql"
 	"fmt"
@@ -25,7 +26,10 @@ const (
 // crashSteps are the moments of publishing at which the process ends.
 var crashSteps = []string{"incident seen", "target started", "second target started", "before commit", "after commit"}
 
-const crashEvents = 3
+const (
+	crashEvents = 3
+	anyMoment   = "any moment" // publishes without end, and another kills it
+)
 
 func crashRoute() bus.Route {
 	return route("r", signal.AlertFiring, bus.Target{Runbook: "first"}, bus.Target{Runbook: "second"})
@@ -61,6 +65,12 @@ func publishUntilKilled() {
 	}, []bus.Route{crashRoute()}, nil, nil)
 	if err != nil {
 		panic(err)
+	}
+	for i := 0; os.Getenv(crashStep) == anyMoment; i++ {
+		if err := b.Publish(ctx, crashEvent(i)); err != nil {
+			panic(err)
+		}
+		fmt.Println(crashEvent(i).ID) // acknowledged
 	}
 	for i := range crashEvents {
 		ev := crashEvent(i)
@@ -117,5 +127,53 @@ func TestKilledAtAnyStepAnEventHappensOnce(t *testing.T) {
 				t.Errorf("audit: %d entries, %v", n, err)
 			}
 		})
+	}
+}
+
+func TestKilledAtAnyMomentNothingAcknowledgedIsLost(t *testing.T) {
+	dir := t.TempDir()
+	l := newLoop(t, storetest.OpenDir(t, dir), nil, nil) // makes the table
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	acknowledged := map[string]bool{}
+	for round := range 5 {
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), crashDir+"="+dir, crashStep+"="+anyMoment)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// It begins with what is there already; the kill comes a little after a number of lines that differs from round to round.
+		lines, last := bufio.NewScanner(out), 20+31*round
+		for n := 0; lines.Scan(); n++ {
+			acknowledged[lines.Text()] = true
+			if n == last {
+				if err := cmd.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := cmd.Wait(); err == nil {
+			t.Fatal("it was not killed")
+		}
+
+		l := newLoop(t, storetest.OpenDir(t, dir), nil, nil)
+		for id := range acknowledged {
+			if _, err := l.Event(t.Context(), id); err != nil {
+				t.Errorf("round %d: acknowledged and lost: %v", round, err)
+			}
+		}
+		events := l.count("SELECT count(*) FROM events")
+		l.want("targets started", 2*events, "SELECT count(*) FROM started")
+		if n, err := l.Audit.Verify(t.Context()); n != events || err != nil {
+			t.Errorf("round %d: audit: %d entries, %v; want %d", round, n, err, events)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -112,35 +112,3 @@ func TestOutsideCantSpeakForOurs(t *testing.T) {
 		t.Errorf("chain of one that caused another: %v, %v", links, err)
 	}
 }
-
-func FuzzIngest(f *testing.F) {
-	f.Add([]byte(`{"source":"shop","detail-type":"x","detail":{"entity":"host:a","cause":["ev-1"]},"time":"2026-11-11T21:29:54Z","resources":["a"]}`))
-	f.Add([]byte(`{"source":"shop","detail-type":"x","detail":{"id":{},"cause":7},"id":"\u0000"}`))
-	f.Add([]byte(`[]`))
-	s := storetest.Open(f)
-	b, err := bus.New(bus.Needs{DB: s.DB, Read: s.Read, Audit: s.Audit, Chain: s.Chain},
-		[]bus.Route{{Name: "all", Pattern: map[string]any{"source": []any{map[string]any{"exists": true}}}, Targets: []bus.Target{{Notify: "*"}}}}, nil, nil)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		id, err := b.Ingest(t.Context(), text)
-		if err != nil {
-			if !errors.Is(err, signal.ErrInvalid) {
-				t.Fatalf("neither taken nor invalid: %v", err)
-			}
-			return
-		}
-		ev, err := b.Event(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		again, err := json.Marshal(ev)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if same, err := b.Ingest(t.Context(), again); same != id || err != nil {
-			t.Fatalf("what was stored isn't taken again: %q, %v", same, err)
-		}
-	})
-}

@@ -42,10 +42,11 @@ type Target struct {
 	Parameters map[string]any `json:"parameters,omitempty" yaml:"parameters"`
 	// Repeat lets the runbook act more than once for an incident and entity.
 	Repeat bool `json:"repeat,omitempty" yaml:"repeat"`
-	// InputPaths and InputTemplate are an EventBridge input transformer. What it makes is the notification's text, or, of a runbook,
-	// a JSON object of parameters in place of those above.
-	InputPaths    map[string]string `json:"input_paths,omitempty" yaml:"input_paths"`
-	InputTemplate string            `json:"input_template,omitempty" yaml:"input_template"`
+	// InputPaths are the variables of an EventBridge input transformer: names and JSON paths into the event.
+	InputPaths map[string]string `json:"input_paths,omitempty" yaml:"input_paths"`
+	// InputTemplate is its template. What it makes is the notification's text, or, of a runbook, a JSON object of parameters in
+	// place of those above.
+	InputTemplate string `json:"input_template,omitempty" yaml:"input_template"`
 	// Input is what the transformer made of the event.
 	Input json.RawMessage `json:"-" yaml:"-"`
 }

@@ -21,6 +21,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -239,9 +240,15 @@ func drawPart(t *template.Template, name string, view any) (text, mark string, e
 	if err := t.ExecuteTemplate(&buf, name+".html", view); err != nil {
 		return "", "", err
 	}
+	text = strings.TrimSpace(buf.String()) // a part with nothing in it is empty, so that it takes no room
+	return text, fingerprint(text), nil
+}
+
+// fingerprint is short for a text: the same text, the same fingerprint.
+func fingerprint(text string) string {
 	h := fnv.New64a()
-	h.Write(buf.Bytes())
-	return buf.String(), fmt.Sprintf("%x", h.Sum64()), nil
+	h.Write([]byte(text))
+	return strconv.FormatUint(h.Sum64(), 16)
 }
 
 // stampAssets makes the stamp that asset addresses carry.

@@ -50,7 +50,7 @@ func (m *Model) decide() {
 	if (v.Change == Began || v.Change == GoesOn) && s.Quiet == 0 {
 		v.Grade = grade(v.Score, lower, v.Threshold)
 	}
-	if v.Score > 0 {
+	if s.Seen >= warmUp { // before, everything is new, and a score tells nothing of those to come
 		m.scores.add(min(v.Score, s.Threshold+s.Mean))
 	}
 }
@@ -58,8 +58,10 @@ func (m *Model) decide() {
 // thresholds works out the two thresholds from the scores so far.
 func (m *Model) thresholds() {
 	s := &m.state
-	t := m.scores.upper(0.02, scorePrior)
-	if m.scores.count() < warmUp {
+	n := m.scores.count()
+	// The tail is the highest of 200; of few scores a larger share, so that it is never a single one's whim.
+	t := m.scores.upper(min(max(scoreTail, 20/(n+1)), 0.2), scorePrior)
+	if n < refresh-1 {
 		t = tail{neverAtFirst + 0.3, 0.02, scorePrior}
 	}
 	s.Mean = max(t.mean, 0.02)
@@ -69,7 +71,7 @@ func (m *Model) thresholds() {
 		return
 	}
 	s.Threshold = max(neverAtFirst, t.at(m.c.Alarms.perPoint(m.interval())))
-	s.Lower = t.from + (s.Threshold-t.from)/2
+	s.Lower = t.from + (s.Threshold-t.from)*goesOn
 }
 
 // matters says that a feature is further from what was expected than the least effect that its unit asks for.

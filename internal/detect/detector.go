@@ -2,7 +2,6 @@ package detect
 
 import (
 	"cmp"
-	"encoding/gob"
 	"fmt"
 	"io"
 	"math"
@@ -73,23 +72,6 @@ type watched struct {
 	bands     []signal.Series
 	wait      *training // history is being read for it
 	untrained bool      // and should be
-}
-
-// meter gathers the samples of one series over the two intervals that may be open.
-type meter struct {
-	w     *watched
-	id    signal.SeriesID
-	input int
-	part  int
-	prev  float64 // counters: the sample before
-	time  int64   // of the sample before
-	seen  bool    // there was one
-	sums  [2]gathered
-}
-
-type gathered struct {
-	Sum    float64 // of values, or of increases
-	Weight float64 // samples, or milliseconds
 }
 
 // New returns a detector for one entry of the configuration.
@@ -269,38 +251,6 @@ func (d *Forests) take(dst []signal.Anomaly, m *meter, t int64, v float64, batch
 	return dst
 }
 
-// add gathers a sample. It returns false for one of a counter that isn't later than the one before.
-func (m *meter) add(g *gathered, t int64, v float64, rate bool, step int64) bool {
-	switch {
-	case math.IsNaN(v) || math.IsInf(v, 0):
-		m.seen = false // a gap, or the end of the series: an increase isn't told across it
-	case !rate:
-		g.Sum += v
-		g.Weight++
-	case m.seen && t <= m.time:
-		return false
-	default:
-		if dt := t - m.time; m.seen && dt <= max(5*step, 300_000) {
-			increase := v - m.prev
-			if increase < 0 { // the counter began again at 0
-				increase = v
-			}
-			g.Sum += increase
-			g.Weight += float64(dt)
-		}
-		m.prev, m.time, m.seen = v, t, true
-	}
-	return true
-}
-
-// value is the mean, or the rate a second.
-func (g gathered) value(rate bool) float64 {
-	if rate {
-		return g.Sum / g.Weight * 1000 // the weight is in milliseconds
-	}
-	return g.Sum / g.Weight
-}
-
 // close scores interval k of w.
 func (d *Forests) close(dst []signal.Anomaly, w *watched, k int64) []signal.Anomaly {
 	if !w.collect(k) {
@@ -314,43 +264,6 @@ func (d *Forests) close(dst []signal.Anomaly, w *watched, k int64) []signal.Anom
 	}
 	d.record(w, end, v)
 	return d.tell(dst, w, k, v)
-}
-
-// collect sets w.x to the features of interval k and empties its sums. It returns false where nothing was gathered.
-func (w *watched) collect(k int64) bool {
-	any := false
-	for i := range w.ins {
-		var total, n [2]float64
-		for _, m := range w.meters {
-			g := &m.sums[k&1]
-			if m.input != i || g.Weight == 0 {
-				continue
-			}
-			total[m.part] += g.value(w.ins[i].rate)
-			n[m.part]++
-			*g = gathered{}
-		}
-		w.x[i] = combine(w.ins[i].join, total, n)
-		any = any || n[0] > 0
-	}
-	return any
-}
-
-// combine makes one number of the sums over series of both parts; NaN where there is nothing.
-func combine(j join, total, n [2]float64) float64 {
-	switch {
-	case n[0] == 0:
-		return math.NaN()
-	case j == sum:
-		return total[0]
-	case j == busy:
-		idle := total[0] / n[0]
-		if n[1] > 0 {
-			idle += total[1] / n[1]
-		}
-		return min(max(1-idle, 0), 1)
-	}
-	return total[0] / n[0]
 }
 
 // record adds what was expected of the interval that ended at end to the bands.
@@ -476,75 +389,4 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	slices.Sort(keys)
 	return keys
-}
-
-// The state of a detector as it stands in a checkpoint.
-type (
-	forestsState struct {
-		Config  string // of the detector that wrote it: another one can't use it
-		Now     int64
-		Swept   int64
-		Watched []watchedState
-	}
-	watchedState struct {
-		Entity signal.EntityID
-		Series string
-		Input  int // of Each: which
-		Model  []byte
-		Meters []meterState
-		At     int64
-		Begun  bool
-		Last   int64
-		Batch  [2]string
-		Open   []byte // the anomaly as JSON
-		Until  int64
-		Wants  bool // training was under way, and begins anew
-	}
-	meterState struct {
-		ID    signal.SeriesID
-		Input int
-		Part  int
-		Prev  float64
-		Time  int64
-		Seen  bool
-		Sums  [2]gathered
-	}
-)
-
-// fingerprint tells detectors apart whose models mean different things.
-func (d *Forests) fingerprint() string {
-	return fmt.Sprintf("%s %q %v %v", d.c.Entity, d.c.Series, d.c.Each, d.c.Interval)
-}
-
-// Checkpoint writes all that the detector has learnt. See [Detector].
-func (d *Forests) Checkpoint(w io.Writer) error {
-	s := forestsState{Config: d.fingerprint(), Now: d.now, Swept: d.swept}
-	for _, key := range sortedKeys(d.watched) {
-		ws, err := d.watched[key].save(d)
-		if err != nil {
-			return err
-		}
-		s.Watched = append(s.Watched, ws)
-	}
-	return gob.NewEncoder(w).Encode(s)
-}
-
-// Restore takes on what Checkpoint wrote. See [Detector].
-func (d *Forests) Restore(r io.Reader) error {
-	var s forestsState
-	if err := gob.NewDecoder(r).Decode(&s); err != nil {
-		return fmt.Errorf("state of detector %s: %w", d.c.Name, err)
-	}
-	if s.Config != d.fingerprint() {
-		return fmt.Errorf("state of detector %s: it was configured as %s, and is now %s", d.c.Name, s.Config, d.fingerprint())
-	}
-	d.reset()
-	d.now, d.swept = s.Now, s.Swept
-	for _, ws := range s.Watched {
-		if err := d.load(ws); err != nil {
-			d.reset()
-			return fmt.Errorf("state of detector %s: entity %s: %w", d.c.Name, ws.Entity, err)
-		}
-	}
-	return nil
 }

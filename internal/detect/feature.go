@@ -9,6 +9,7 @@ const (
 	fastShare   = 0.25          // what a new point counts in the fast level: about the last 8 points
 	slowShare   = 0.02          // and in the slow one: about the last 100
 	errorShare  = 0.01          // and in the errors by which the experts are weighed
+	driftShare  = 0.1           // and in the drift: about the last 20 points
 	spreadShare = 0.005         // and in the spread
 	clip        = 3             // a point moves what is learnt as if it were at most this many typical errors away
 	residualMax = 12            // asinh of residual / scale that the sketch reaches: a factor of 81,000
@@ -31,6 +32,7 @@ const (
 type feature struct {
 	state    featureState
 	residual sketch // of asinh((x - expected) / scale)
+	drift    sketch // of asinh(Drift / Spread)
 }
 
 type featureState struct {
@@ -40,6 +42,7 @@ type featureState struct {
 	Errors     [experts]float64
 	Scale      float64 // typical |x - expected|
 	Spread     float64 // typical |x - slow level|: what makes features comparable in the forest
+	Drift      float64 // mean of late of x - what the day, or else the slow level, makes of it
 	Negative   bool    // a value below 0 was seen: without one, none is expected
 	Season     [seasonBins]seasonBin
 }
@@ -51,7 +54,10 @@ type seasonBin struct {
 }
 
 func newFeature() feature {
-	return feature{residual: newSketch(-residualMax, residualMax, 240, 1.0/5000)}
+	return feature{
+		residual: newSketch(-residualMax, residualMax, 240, 1.0/5000),
+		drift:    newSketch(-residualMax, residualMax, 240, 1.0/5000),
+	}
 }
 
 // expectation is what a feature thinks of the next point before it comes.
@@ -125,16 +131,32 @@ func (f *feature) profile(t int64) (float64, bool) {
 	return a.Mean*(1-w) + b.Mean*w, true
 }
 
-// surprise returns how rare x is among what lay far out on its side, whatever the shape of the noise: 0 within all but the
-// outermost share of residuals, 1 for the outermost tenth of that share, 2 for the hundredth, at most 12.
+// surprise returns how rare x is, or the way that it and the points before it have been going: the larger of the two.
 func (f *feature) surprise(e expectation, x float64) float64 {
-	if f.residual.count() < 20 {
+	return max(
+		f.residual.surprise(math.Asinh((x-e.value)/f.scale())),
+		f.drift.surprise(math.Asinh(f.drifted(e, x)/f.spread())),
+	)
+}
+
+// drifted returns what Drift becomes with x. It sees what no single point shows: a leak, or a fall within the noise that lasts.
+func (f *feature) drifted(e expectation, x float64) float64 {
+	from := e.parts[slowLevel]
+	if e.seasonal {
+		from = e.parts[sameHour]
+	}
+	return f.state.Drift + driftShare*(x-from-f.state.Drift)
+}
+
+// surprise returns how rare y is among what lay far out on its side, whatever the shape of the noise: 0 within all but the
+// outermost share, 1 for the outermost tenth of that share, 2 for the hundredth, at most 12.
+func (s *sketch) surprise(y float64) float64 {
+	if s.count() < 20 {
 		return 0
 	}
-	y := math.Asinh((x - e.value) / f.scale())
-	t := f.residual.upper(tailShare, tailPrior)
+	t := s.upper(tailShare, tailPrior)
 	if y < 0 {
-		y, t = -y, f.residual.lower(tailShare, tailPrior)
+		y, t = -y, s.lower(tailShare, tailPrior)
 	}
 	if y <= t.from {
 		return 0
@@ -174,6 +196,10 @@ func (f *feature) learn(e expectation, t int64, x float64) {
 			limit = 2 * clip * f.scale()
 		}
 		s.Scale += max(errorShare, early) * (min(math.Abs(r), limit) - s.Scale)
+	}
+	if s.N >= 16 {
+		s.Drift = f.drifted(e, x)
+		f.drift.add(math.Asinh(s.Drift / f.spread()))
 	}
 	limit := math.Inf(1)
 	if s.N > 16 {

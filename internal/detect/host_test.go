@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -78,3 +79,7 @@ func (h *fakeHost) next() (uint64, *signal.Batch) {
 	}
 	return h.seq, b
 }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 3)) }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -88,15 +88,17 @@ type modelState struct {
 
 // The constants of a model: counts of points, the same for every series.
 const (
-	warmUp       = 32 // points before anything can be an anomaly
-	earlyPoints  = 8  // points that the base is the median of
-	quietPoints  = 3  // below the lower threshold, and an anomaly has ended
-	rowsAbove    = 3  // above a percentile in a row, before that is an anomaly: a lone exceedance never is
-	gaps         = 31 // between points that the interval is the median of
-	refresh      = 16 // points between two looks at the tail of the scores
-	trees        = 25 // in each forest
-	rareWeight   = 0.12
-	scorePrior   = 0.15 // mean excess in the tail of scores that few points are thought to have
+	warmUp       = 32  // points before anything can be an anomaly
+	earlyPoints  = 8   // points that the base is the median of
+	quietPoints  = 3   // below the lower threshold, and an anomaly has ended
+	rowsAbove    = 3   // above a percentile in a row, before that is an anomaly: a lone exceedance never is
+	gaps         = 31  // between points that the interval is the median of
+	refresh      = 16  // points between two looks at the tail of the scores
+	trees        = 100 // in all forests
+	rareWeight   = 0.3
+	scorePrior   = 0.15  // mean excess in the tail of scores that few points are thought to have
+	scoreTail    = 0.005 // of the scores are the tail that the threshold is read off
+	goesOn       = 0.75  // of the way from there to the threshold is where an anomaly stops going on
 	scoreDecay   = 1.0 / 10000
 	tiredDecay   = 1.0 / 500
 	scoreTop     = 8.0
@@ -104,8 +106,14 @@ const (
 	neverAtFirst = 1.2 // a threshold is never below: the score of something ordinary is about 1
 )
 
-// shingles returns the numbers of points in a row that the forests see as one.
-func shingles() []int { return []int{1, 2, 4, 8} }
+// shingles returns the numbers of points in a row that the forests see as one. With a percentile it is the plain forest of
+// the recipe: a point that is in eight shingles would exceed it eight times.
+func (c *ModelConfig) shingles() []int {
+	if c.Percentile > 0 {
+		return []int{1}
+	}
+	return []int{1, 2, 4, 8}
+}
 
 // NewModel returns a model that has seen nothing.
 func NewModel(c ModelConfig) (*Model, error) {
@@ -135,8 +143,8 @@ func NewModel(c ModelConfig) (*Model, error) {
 	for i := range m.features {
 		m.features[i] = newFeature()
 	}
-	for i, s := range shingles() {
-		f, err := rcf.New(n, rcf.Config{NumTrees: trees, ShingleSize: s, Seed: c.Seed + uint64(i)})
+	for i, s := range c.shingles() {
+		f, err := rcf.New(n, rcf.Config{NumTrees: trees / len(c.shingles()), ShingleSize: s, Seed: c.Seed + uint64(i)})
 		if err != nil {
 			return nil, err
 		}

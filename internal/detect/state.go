@@ -5,11 +5,84 @@ import (
 	"encoding/gob"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"math"
 
 	"homeostat/internal/signal"
 	"homeostat/rcf"
 )
+
+// The state of a detector as it stands in a checkpoint.
+type (
+	forestsState struct {
+		Config  string // of the detector that wrote it: another one can't use it
+		Now     int64
+		Swept   int64
+		Watched []watchedState
+	}
+	watchedState struct {
+		Entity signal.EntityID
+		Series string
+		Input  int // of Each: which
+		Model  []byte
+		Meters []meterState
+		At     int64
+		Begun  bool
+		Last   int64
+		Batch  [2]string
+		Open   []byte // the anomaly as JSON
+		Until  int64
+		Wants  bool // training was under way, and begins anew
+	}
+	meterState struct {
+		ID    signal.SeriesID
+		Input int
+		Part  int
+		Prev  float64
+		Time  int64
+		Seen  bool
+		Sums  [2]gathered
+	}
+)
+
+// fingerprint tells detectors apart whose models mean different things.
+func (d *Forests) fingerprint() string {
+	return fmt.Sprintf("%s %q %v %v", d.c.Entity, d.c.Series, d.c.Each, d.c.Interval)
+}
+
+// Checkpoint writes all that the detector has learnt. See [Detector].
+func (d *Forests) Checkpoint(w io.Writer) error {
+	s := forestsState{Config: d.fingerprint(), Now: d.now, Swept: d.swept}
+	for _, key := range sortedKeys(d.watched) {
+		ws, err := d.watched[key].save(d)
+		if err != nil {
+			return err
+		}
+		s.Watched = append(s.Watched, ws)
+	}
+	return gob.NewEncoder(w).Encode(s)
+}
+
+// Restore takes on what Checkpoint wrote. See [Detector].
+func (d *Forests) Restore(r io.Reader) error {
+	var s forestsState
+	if err := gob.NewDecoder(r).Decode(&s); err != nil {
+		return fmt.Errorf("state of detector %s: %w", d.c.Name, err)
+	}
+	if s.Config != d.fingerprint() {
+		return fmt.Errorf("state of detector %s: it was configured as %s, and is now %s", d.c.Name, s.Config, d.fingerprint())
+	}
+	d.reset()
+	d.now, d.swept = s.Now, s.Swept
+	for _, ws := range s.Watched {
+		if err := d.load(ws); err != nil {
+			d.reset()
+			return fmt.Errorf("state of detector %s: entity %s: %w", d.c.Name, ws.Entity, err)
+		}
+	}
+	return nil
+}
 
 // save returns w as it stands in a checkpoint.
 func (w *watched) save(d *Forests) (watchedState, error) {
@@ -80,6 +153,7 @@ type modelData struct {
 	State      modelState
 	Features   []featureState
 	Residuals  []sketchData
+	Drifts     []sketchData
 	Scores     sketchData
 	Early      [][]float64
 	Base, Unit []float64
@@ -113,6 +187,7 @@ func (m *Model) MarshalBinary() ([]byte, error) {
 	for i := range m.features {
 		d.Features = append(d.Features, m.features[i].state)
 		d.Residuals = append(d.Residuals, m.features[i].residual.data())
+		d.Drifts = append(d.Drifts, m.features[i].drift.data())
 	}
 	for _, f := range m.forests {
 		b, err := f.MarshalBinary()
@@ -133,7 +208,7 @@ func (m *Model) UnmarshalBinary(data []byte) error {
 		return err
 	}
 	n := len(m.features)
-	if d.Version != modelVersion || len(d.Features) != n || len(d.Residuals) != n || len(d.Forests) != len(m.forests) ||
+	if d.Version != modelVersion || len(d.Features) != n || len(d.Residuals) != n || len(d.Drifts) != n || len(d.Forests) != len(m.forests) ||
 		len(d.Base) != n || len(d.Unit) != n {
 		return errors.New("a model of another kind or version")
 	}
@@ -142,7 +217,7 @@ func (m *Model) UnmarshalBinary(data []byte) error {
 	copy(m.unit, d.Unit)
 	for i := range m.features {
 		m.features[i].state = d.Features[i]
-		if err := m.features[i].residual.restore(d.Residuals[i]); err != nil {
+		if err := errors.Join(m.features[i].residual.restore(d.Residuals[i]), m.features[i].drift.restore(d.Drifts[i])); err != nil {
 			return err
 		}
 	}

@@ -36,8 +36,8 @@ const (
 	readFrameBytes = 1 << 20
 )
 
-// Handler returns Prometheus' own HTTP API under /api/v1, and /-/healthy and /-/ready, which Grafana
-// and promtool ask for. Nothing in it writes or deletes.
+// Handler returns Prometheus' own HTTP API under /api/v1, and /-/healthy and /-/ready, which Grafana and promtool ask for.
+// Whoever mounts it under a prefix strips that. Nothing in it writes or deletes.
 func (h *History) Handler() http.Handler {
 	started := time.Now()
 	reg := prometheus.NewRegistry() // remote read's own

@@ -31,7 +31,7 @@ func TestPrometheusClientsWork(t *testing.T) {
 	eventually(t, "the alert fires", func() bool { return len(pub.all()) == 1 })
 	srv := httptest.NewServer(h.Handler())
 	defer srv.Close()
-	client, err := api.NewClient(api.Config{Address: srv.URL + "/prometheus", Client: srv.Client()})
+	client, err := api.NewClient(api.Config{Address: srv.URL, Client: srv.Client()})
 	if err != nil {
 		t.Fatal(err)
 	}

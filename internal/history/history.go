@@ -236,7 +236,7 @@ func (h *History) restore(ctx context.Context) error {
 	}
 	h.writer.known = maxt
 	// The newest position is as young as the newest sample but for what was late; the wider looks are for that.
-	for _, back := range []time.Duration{10 * time.Minute, 3 * time.Hour, h.cfg.Keep} {
+	for _, back := range []time.Duration{10 * time.Minute, 3 * time.Hour, 24 * time.Hour, h.cfg.Keep} {
 		t, v, ok, err := h.newest(ctx, positionMetric, maxt-back.Milliseconds(), math.MaxInt64)
 		if err != nil {
 			return err

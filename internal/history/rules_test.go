@@ -128,33 +128,25 @@ func TestAfterARestartAnOpenAlertGoesOnOrEnds(t *testing.T) {
 }
 
 func TestForGoesOnAfterARestart(t *testing.T) {
-	dir := t.TempDir()
-	h := open(t, Config{Dir: dir})
+	h := open(t, Config{})
+	defer h.Close()
 	s := newTape()
-	stopRun := start(t, func(ctx context.Context) error { return h.Run(ctx, s) })
-	const text = `{groups: [{name: g, rules: [{alert: Slow, expr: m > 1, for: 4s}]}]}`
-	pub := &events{}
-	stopRules := start(t, newRules(t, h, text, pub, nil).Run)
-	s.put(points(point{time.Now(), 7}))
-	began := time.Now()
-	eventually(t, "it has been pending for two seconds", func() bool {
-		got, err := h.Query(t.Context(), `ALERTS{alertstate="pending"}`, time.Now())
-		return err == nil && len(got) == 1 && time.Since(began) > 2*time.Second
-	})
-	stopRules()
-	stopRun()
-	if err := h.Close(); err != nil {
+	defer start(t, func(ctx context.Context) error { return h.Run(ctx, s) })()
+	// What an evaluation ten seconds ago, before the restart, left: pending for 31 minutes.
+	now := time.Now().Truncate(time.Second)
+	b := &signal.Batch{}
+	b.Add(b.AddSeries(signal.MakeSeries(signal.MakeLabels(map[string]string{
+		"__name__": "ALERTS_FOR_STATE", "alertname": "Slow", "host_name": "web-1",
+	}))), now.Add(-10*time.Second).UnixMilli(), float64(now.Add(-31*time.Minute).Unix()))
+	if err := h.Record(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	h = open(t, Config{Dir: dir})
-	defer h.Close()
-	defer start(t, func(ctx context.Context) error { return h.Run(ctx, s) })()
-	again := time.Now()
-	defer start(t, newRules(t, h, text, pub, nil).Run)()
+	s.put(points(point{now, 7}))
+	pub := &events{}
+	defer start(t, newRules(t, h, `{groups: [{name: g, rules: [{alert: Slow, expr: m > 1, for: 30m}]}]}`, pub, nil).Run)()
 	eventually(t, "it fires", func() bool { return len(pub.all()) == 1 })
-	// ActiveAt is kept in whole seconds, so up to one may be gained.
-	if since := time.Since(again); since > 3500*time.Millisecond {
-		t.Errorf("fired %s after the restart: \"for\" began anew", since)
+	if began := detail(t, pub.all()[0]).Began; !began.Equal(now.Add(-31 * time.Minute)) {
+		t.Errorf("began %s, want 31 minutes before %s", began, now)
 	}
 }
 

@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -44,7 +45,7 @@ func (h *History) Run(ctx context.Context, stream Reader) error {
 	for {
 		h.mu.Lock()
 		after := h.committed
-		c.seq = after
+		c.seq, c.err, h.writer.lost = after, nil, false
 		h.mu.Unlock()
 		err := stream.Read(ctx, after, func(seq uint64, b *signal.Batch) error { return c.take(ctx, seq, b) })
 		h.mu.Lock()
@@ -76,6 +77,9 @@ type consumer struct {
 	err    error  // of a commit by the clock, to be returned by the next take
 }
 
+// errLost means that samples in hand were not committed after all: they must be read again.
+var errLost = errors.New("samples in hand were lost")
+
 // take appends one message and commits when there is enough.
 func (c *consumer) take(ctx context.Context, seq uint64, b *signal.Batch) error {
 	h := c.h
@@ -84,9 +88,11 @@ func (c *consumer) take(ctx context.Context, seq uint64, b *signal.Batch) error 
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := c.err; err != nil {
-		c.err = nil
-		return err
+	if c.err != nil {
+		return c.err
+	}
+	if h.writer.lost {
+		return errLost
 	}
 	now := time.Now()
 	if err := h.append(ctx, b, now); err != nil {
@@ -126,6 +132,9 @@ func (c *consumer) tick(ctx context.Context) {
 
 // commit commits the samples in hand, then the position. mu is held.
 func (c *consumer) commit(ctx context.Context) error {
+	if c.h.writer.lost {
+		return errLost // the position would go over them
+	}
 	c.h.posSeq = c.seq
 	return c.h.flushPosition(ctx)
 }
@@ -133,7 +142,6 @@ func (c *consumer) commit(ctx context.Context) error {
 // flushPosition commits the samples in hand, then, where it has moved, the position: in this order, and apart, as the TSDB
 // writes late samples to a log of their own after the commit's other samples.
 func (h *History) flushPosition(ctx context.Context) error {
-	maxTime := h.writer.maxTime
 	if err := h.flush(); err != nil {
 		return fmt.Errorf("commit to the history: %w", err)
 	}
@@ -141,10 +149,10 @@ func (h *History) flushPosition(ctx context.Context) error {
 		return nil
 	}
 	now := time.Now()
-	// The position's own time follows the data's, so that it moves no clock that data is measured against.
-	at := max(maxTime, h.posTime+1)
+	// The position's own time is that of the newest sample: it moves no clock that data is measured against.
+	at := max(h.db.Head().MaxTime(), h.posTime+1)
 	if at == 1 {
-		at = now.UnixMilli() // nothing has been taken yet
+		at = now.UnixMilli() // nothing has been stored yet
 	}
 	app := h.db.Appender(context.WithoutCancel(ctx))
 	if _, err := app.Append(0, labels.FromStrings(signal.MetricName, positionMetric), at, float64(h.posSeq)); err != nil {

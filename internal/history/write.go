@@ -30,17 +30,17 @@ const (
 
 // writer appends batches to the TSDB, remembering each series' reference there. History.mu guards it.
 type writer struct {
-	app     storage.Appender // with what is not committed, or nil
-	rows    int              // appended to app
-	since   time.Time        // of the first row in app
-	round   int              // number of the commit that app is for
-	late    int              // late samples compared since lateAt
-	lateAt  time.Time        // when counting late began anew
-	maxTime int64            // newest time appended to app
-	series  map[signal.SeriesID]*entry
-	known   int64 // newest time that was stored when the history was opened
-	swept   time.Time
-	dict    []*entry // of the batch being appended, by its dictionary; kept for its memory
+	app    storage.Appender // with what is not committed, or nil
+	rows   int              // appended to app
+	since  time.Time        // of the first row in app
+	round  int              // number of the commit that app is for
+	late   int              // late samples compared since lateAt
+	lateAt time.Time        // when counting late began anew
+	lost   bool             // what was in app was not committed; the consumer has to read it again
+	series map[signal.SeriesID]*entry
+	known  int64 // newest time that was stored when the history was opened
+	swept  time.Time
+	dict   []*entry // of the batch being appended, by its dictionary; kept for its memory
 }
 
 // entry is what the writer knows of a series.
@@ -143,7 +143,6 @@ func (h *History) append(ctx context.Context, b *signal.Batch, now time.Time) er
 func (e *entry) took(ref storage.SeriesRef, t int64, bits uint64, w *writer) {
 	e.ref, e.round = ref, w.round
 	w.rows++
-	w.maxTime = max(w.maxTime, t)
 	if !e.seen || t > e.time {
 		e.seen, e.time, e.value = true, t, bits
 	}
@@ -356,6 +355,7 @@ func (h *History) drop() error {
 
 // forget takes back what the entries say of samples, which were not committed after all. mu is held.
 func (h *History) forget() {
+	h.writer.lost = true
 	for _, e := range h.writer.series {
 		e.ref, e.seen = 0, false
 	}

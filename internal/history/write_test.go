@@ -240,6 +240,25 @@ func TestFullDiskPausesAndGoesOnByItself(t *testing.T) {
 	eventually(t, "it is ready", h.Ready)
 }
 
+func TestWhatWasLostInHandIsReadAgain(t *testing.T) {
+	h := open(t, Config{})
+	defer h.Close()
+	s := newTape()
+	defer start(t, func(ctx context.Context) error { return h.Run(ctx, s) })()
+	now := time.Now().Truncate(time.Millisecond)
+	s.put(points(point{now, 1}))
+	eventually(t, "a batch in hand is dropped, as when a commit fails", func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.writer.app != nil && h.drop() == nil
+	})
+	s.put(points(point{now.Add(time.Second), 2}))
+	eventually(t, "all is committed", func() bool { return h.Committed() == 2 })
+	if _, values := samples(t, h, "host:web-1", "m"); !reflect.DeepEqual(values, []float64{1, 2}) {
+		t.Errorf("stored %v, want 1 2", values)
+	}
+}
+
 func TestRecordIsIdempotentAndVisibleAtOnce(t *testing.T) {
 	h := open(t, Config{})
 	defer h.Close()

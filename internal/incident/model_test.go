@@ -2,6 +2,7 @@ package incident_test
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 
 	"homeostat/internal/signal"
@@ -27,9 +28,7 @@ func (m *model) over(now float64) bool {
 
 func (m *model) close() {
 	m.open, m.verify, m.closed = false, "", m.closed+1
-	for rule, began := range m.since {
-		m.astray[rule] = began
-	}
+	maps.Copy(m.astray, m.since)
 	clear(m.since)
 	clear(m.running)
 }

@@ -1,0 +1,50 @@
+package rcf_test
+
+import (
+	"fmt"
+	"math"
+
+	"homeostat/rcf"
+)
+
+func Example() {
+	f, err := rcf.New(1, rcf.Config{ShingleSize: 4, Seed: 1})
+	if err != nil {
+		panic(err)
+	}
+	highest, at := 0.0, 0
+	for i := range 2000 {
+		v := math.Sin(float64(i) / 10)
+		if i == 1500 {
+			v = 3
+		}
+		score, err := f.ScoreAndUpdate([]float64{v})
+		if err != nil {
+			panic(err)
+		}
+		if i > 500 && score > highest {
+			highest, at = score, i
+		}
+	}
+	fmt.Println("strangest point:", at)
+	// Output: strangest point: 1500
+}
+
+func ExampleForest_Attribute() {
+	f, err := rcf.New(2, rcf.Config{Seed: 1})
+	if err != nil {
+		panic(err)
+	}
+	for i := range 1000 {
+		if _, err := f.ScoreAndUpdate([]float64{math.Sin(float64(i)), math.Cos(float64(i) / 3)}); err != nil {
+			panic(err)
+		}
+	}
+	high, low := make([]float64, 2), make([]float64, 2)
+	if err := f.Attribute(high, low, []float64{0.2, -5}); err != nil {
+		panic(err)
+	}
+	share := low[1] / (high[0] + low[0] + high[1] + low[1])
+	fmt.Println("mostly that the second coordinate is too low:", share > 0.9)
+	// Output: mostly that the second coordinate is too low: true
+}
