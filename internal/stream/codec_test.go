@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -55,10 +56,11 @@ func bits(vs []float64) []uint64 {
 	return out
 }
 
-// equal reports how two batches differ, "" when they don't.
+// differ reports how two batches differ, "" when they don't.
 func differ(want, got *signal.Batch) string {
 	w, g := *want, *got
-	d := cmp.Diff(bits(w.Values), bits(g.Values))
+	var d strings.Builder
+	d.WriteString(cmp.Diff(bits(w.Values), bits(g.Values)))
 	w.Values, g.Values = nil, nil
 	for _, b := range []*signal.Batch{&w, &g} {
 		b.ID = ""
@@ -67,10 +69,10 @@ func differ(want, got *signal.Batch) string {
 	opt := cmp.Transformer("empty", func(p []byte) string { return string(p) })
 	for _, pair := range [][2]any{{w.Dict, g.Dict}, {w.Series, g.Series}, {w.Times, g.Times}, {w.Histograms, g.Histograms}, {w.Meta, g.Meta}} {
 		if fmt.Sprint(pair[0]) != fmt.Sprint(pair[1]) {
-			d += cmp.Diff(pair[0], pair[1], opt)
+			d.WriteString(cmp.Diff(pair[0], pair[1], opt))
 		}
 	}
-	return d
+	return d.String()
 }
 
 func codec(t testing.TB) (*encoder, *decoder) {
