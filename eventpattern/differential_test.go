@@ -113,11 +113,16 @@ func changes(t *testing.T, g gen, n int) {
 	}
 }
 
-// TestSoakComparisons compares as many answers as HOMEOSTAT_SOAK_COMPARISONS says, on fresh random numbers.
+// TestSoakComparisons compares 10 million answers with HOMEOSTAT_SOAK set, or as many as HOMEOSTAT_SOAK_COMPARISONS says, on fresh
+// random numbers.
 func TestSoakComparisons(t *testing.T) {
 	n, err := strconv.Atoi(os.Getenv("HOMEOSTAT_SOAK_COMPARISONS"))
-	if err != nil {
-		n = 20_000 // in a normal run, so that the test can't rot
+	switch {
+	case err == nil:
+	case os.Getenv("HOMEOSTAT_SOAK") != "":
+		n = 10_000_000
+	default:
+		n = 20_000 // so that the test can't rot
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d, %d comparisons", seed, n)
