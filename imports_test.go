@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -58,10 +59,8 @@ func forbidden(from, to string) string {
 		}
 		return ""
 	}
-	for _, e := range embedded {
-		if from == e {
-			return "embedded texts need no code of ours"
-		}
+	if slices.Contains(embedded, from) {
+		return "embedded texts need no code of ours"
 	}
 	return "stages never know each other: they meet in cmd/homeostat"
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -98,10 +99,8 @@ func (p *parser) parameterType(n node, typ, where string, command bool) {
 		p.errorf(n.pos, "%s: %q is not a type of Command documents, which have String and StringList", where, typ)
 	case resourceType.MatchString(typ):
 	default:
-		for _, t := range parameterTypes {
-			if t == typ {
-				return
-			}
+		if slices.Contains(parameterTypes, typ) {
+			return
 		}
 		p.errorf(n.pos, "%s: %q is not a type%s", where, typ, didYouMean(typ, parameterTypes))
 	}

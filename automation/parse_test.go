@@ -2,6 +2,7 @@ package automation_test
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,9 +143,7 @@ mainSteps:
 				t.Fatal(err)
 			}
 			want := map[string]any{"Count": int64(3), "Force": false, "Ids": []any{}, "Tags": map[string]any{}, "Maps": []any{}}
-			for k, v := range tt.want {
-				want[k] = v
-			}
+			maps.Copy(want, tt.want)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

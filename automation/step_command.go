@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 )
@@ -26,9 +27,7 @@ func runCommand(ctx context.Context, f *frame, s Step, e Entry, begun bool) (Ent
 		}
 		whole := e
 		whole.Inputs = make(map[string]any, len(in)+1)
-		for k, v := range in {
-			whole.Inputs[k] = v
-		}
+		maps.Copy(whole.Inputs, in)
 		if given != nil {
 			whole.Inputs["Parameters"] = given
 		}

@@ -303,8 +303,7 @@ func (w *walker) expand(s string) (string, error) {
 
 // collect gathers the keys of a struct by its yaml tags, as the YAML library does.
 func collect(t reflect.Type, into map[string]reflect.Type) {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name, opts, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		if name == "-" || !f.IsExported() {
 			continue
