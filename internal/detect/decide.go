@@ -21,27 +21,34 @@ func (m *Model) decide() {
 	v.Threshold = s.Threshold + s.Tired
 	lower := s.Lower + s.Tired/2
 	strange := v.Score > v.Threshold && s.Seen >= warmUp
-	if strange && m.matters() {
+	held := m.cold() && s.Above > 0 && s.Seen >= warmUp
+	switch {
+	case strange && m.matters(false), held && m.matters(true), s.Seen >= warmUp && m.leaps():
 		s.Above++
-	} else {
+		s.Peak = max(s.Peak, v.Score)
+	case m.cold():
+		s.Above = max(0, s.Above-1) // one point in between doesn't undo what several have shown
+	default:
 		s.Above = 0
 	}
-	begins := s.Above >= 1
-	if m.c.Percentile > 0 {
-		begins = s.Above >= rowsAbove
+	if s.Above == 0 {
+		s.Peak = 0
 	}
+	begins := s.Above >= m.rows()
 	switch {
-	case s.Open && v.Score > lower && s.Seen >= warmUp:
+	case s.Open && s.Seen >= warmUp && (v.Score > lower || held && m.matters(true)):
 		s.Quiet = 0
 		v.Change = GoesOn
 	case s.Open:
 		if s.Quiet++; s.Quiet >= quietPoints {
-			s.Open, s.Quiet = false, 0
+			s.Open, s.Quiet, s.Above = false, 0, 0
 			v.Change = Ended
 		} else {
 			v.Change = GoesOn
 		}
 	case begins:
+		v.Score = max(v.Score, s.Peak) // what has lasted is told with the strangest of it
+		v.Threshold = min(v.Threshold, v.Score)
 		s.Open, s.Quiet = true, 0
 		v.Change = Began
 		// What keeps coming back is less and less news.
@@ -74,14 +81,64 @@ func (m *Model) thresholds() {
 	s.Lower = t.from + (s.Threshold-t.from)*goesOn
 }
 
-// matters says that a feature is further from what was expected than the least effect that its unit asks for.
-func (m *Model) matters() bool {
+// cold says that the model hasn't seen a day go by: what the machine does once an hour or once a day is still new to it.
+func (m *Model) cold() bool { return m.state.Last-m.state.First < dayMs }
+
+// rows returns how many points in a row (of a cold model: more of them strange than not) begin an anomaly.
+func (m *Model) rows() int32 {
+	rows := int32(1)
+	if m.c.Percentile > 0 {
+		rows = rowsAbove
+	}
+	if m.cold() {
+		lasting := int32((coldLasting + m.interval() - 1) / m.interval())
+		rows = max(rows, coldRows, lasting)
+	}
+	return rows
+}
+
+// suspects says that a cold model has a strange stretch before it. Such a stretch begins with a point above the threshold and
+// goes on while a feature stays as far out: forests know a point again after a few like it. What is normal is not learnt from
+// it at first, else a new level would be normal before it had lasted; what lasts long is the new normal.
+func (m *Model) suspects() bool {
+	return m.cold() && m.state.Above > 0 && m.state.Above < coldHold*m.rows()
+}
+
+// leaps says that a cold model sees a share of a whole (CPU, memory) outside its band by what matters on any machine. Its
+// score may not show it: of a few dozen points with a job among them, the tail is too wide for that.
+func (m *Model) leaps() bool {
+	if !m.cold() || m.c.Percentile > 0 {
+		return false
+	}
 	for i, f := range m.c.Features {
-		if math.Abs(m.verdict.Values[i]-m.verdict.Expected[i]) >= f.Effect {
+		if f.Unit == Share && f.Effect > 0 && outside(&m.verdict, i) &&
+			math.Abs(m.verdict.Values[i]-m.verdict.Expected[i]) >= coldLeap*f.Effect {
 			return true
 		}
 	}
 	return false
+}
+
+// matters says that a feature is further from what was expected than the least effect that its unit asks for, and outside its
+// band: a feature that is as always doesn't make another's trifle an event.
+//
+// Where the unit names no least effect, a point above the threshold always matters, and one that is held against the stretch
+// before it does when it is outside its band.
+func (m *Model) matters(held bool) bool {
+	for i, f := range m.c.Features {
+		if f.Effect == 0 && (!held || outside(&m.verdict, i)) || f.Effect > 0 && matters(f, &m.verdict, i, m.cold()) {
+			return true
+		}
+	}
+	return false
+}
+
+func matters(f Feature, v *Verdict, i int, cold bool) bool {
+	least := f.Effect
+	if cold {
+		least *= coldEffect
+	}
+	return math.Abs(v.Values[i]-v.Expected[i]) >= least && outside(v, i)
 }
 
 // grade is 0 at the lower threshold, one half at the threshold, and comes near 1 far above.

@@ -244,7 +244,7 @@ func TestSilentEntityEndsItsAnomaly(t *testing.T) {
 		}
 	}
 	var found []signal.Anomaly
-	for range 103 {
+	for range 115 {
 		_, b := h.next()
 		found = d.Process(found, b)
 	}

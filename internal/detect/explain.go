@@ -24,13 +24,13 @@ func Explain(features []Feature, v *Verdict) string {
 		}
 		return 0
 	})
-	// The largest share leads, unless it lies within its band and another does not: then that one is what a person sees.
+	// The largest share leads, unless it lies within its band and another does not: then that one is what a person sees. One
+	// that is out by a trifle gives way to one that is out by what its unit makes worth telling.
 	lead := order[0]
-	for _, i := range order {
-		if outside(v, i) {
-			lead = i
-			break
-		}
+	if i := slices.IndexFunc(order, func(i int) bool { return features[i].Effect > 0 && matters(features[i], v, i, false) }); i >= 0 {
+		lead = order[i]
+	} else if i := slices.IndexFunc(order, func(i int) bool { return outside(v, i) }); i >= 0 {
+		lead = order[i]
 	}
 	var b strings.Builder
 	u := features[lead].Unit

@@ -55,7 +55,7 @@ func (c Config) inputs() ([]input, error) {
 			in.Unit, in.Effect = Share, 0.02
 		case "network":
 			selector = `system_network_io_bytes_total{network_interface_name!="lo"}`
-			in.Unit, in.Effect = BytesSecond, 100e3
+			in.Unit, in.Effect = BytesSecond, 500e3
 		case "disk":
 			selector = `system_disk_io_bytes_total`
 			in.Unit, in.Effect = BytesSecond, 500e3

@@ -80,6 +80,7 @@ type modelState struct {
 	Quiet     int32 // points below the lower threshold since the last one above, while open
 	Above     int32 // points above the threshold in a row
 	Tired     float64
+	Peak      float64     // highest score of the strange stretch that isn't yet an anomaly
 	Gaps      [gaps]int64 // between the first points, milliseconds
 	Threshold float64     // as worked out last
 	Lower     float64
@@ -103,7 +104,12 @@ const (
 	tiredDecay   = 1.0 / 500
 	scoreTop     = 8.0
 	scoreBins    = 800
-	neverAtFirst = 1.2 // a threshold is never below: the score of something ordinary is about 1
+	coldRows     = 5                // strange points begin an anomaly in a model's first day, as long as the rule for CPU waits: a job is shorter
+	coldLasting  = 12 * time.Second // that they must come to at short intervals, where a job of seconds is many points
+	coldEffect   = 3                // times Feature.Effect is worth an event in the first day: 15 points of CPU in place of 5
+	coldLeap     = 6                // times Effect, of a share, is strange in the first day whatever the score: 30 points of CPU
+	coldHold     = 3                // times as many strange points as make an anomaly, and they are learnt as the new normal
+	neverAtFirst = 1.2              // a threshold is never below: the score of something ordinary is about 1
 )
 
 // shingles returns the numbers of points in a row that the forests see as one. With a percentile it is the plain forest of
@@ -196,8 +202,9 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 	}
 	m.score(rare)
 	m.decide()
+	suspects := m.suspects()
 	for i := range m.features {
-		if !math.IsNaN(x[i]) && !math.IsInf(x[i], 0) {
+		if !suspects && !math.IsNaN(x[i]) && !math.IsInf(x[i], 0) {
 			m.features[i].learn(m.expected[i], t, m.x[i])
 		}
 	}
