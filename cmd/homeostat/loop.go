@@ -176,7 +176,7 @@ func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer)
 		},
 		Workers:  workers,
 		PollOnly: true, // on SQLite, listening is polling too, and costs 1.4 % of a core besides
-		Logger:            quietJobs(l.log.With("stage", "jobs")),
+		Logger:   quietJobs(l.log.With("stage", "jobs")),
 	})
 	return err
 }
