@@ -61,6 +61,9 @@ type Runner struct {
 	intervals uint64
 	late      uint64
 	ticks     []tick // intervals closed, over the last minute
+	learning  []signal.Learning
+
+	learnt time.Time // when learning was taken; Run's goroutine alone
 }
 
 type tick struct {
@@ -122,6 +125,7 @@ func (r *Runner) restore() error {
 	}
 	r.position.Store(c.position)
 	r.read = c.position
+	r.learn()
 	return nil
 }
 
@@ -174,6 +178,10 @@ func (r *Runner) Run(ctx context.Context, stream Reader, pub Publisher, rec Reco
 		}
 		r.read = seq
 		r.note(b, tr)
+		if len(trained) > 0 || time.Since(r.learnt) >= learningEvery {
+			r.learnt = time.Now()
+			r.learn()
+		}
 		// A model that was swapped is saved at once: what is read again after a crash then meets the same model.
 		if len(trained) > 0 || time.Since(saved) >= r.c.Every {
 			saved = time.Now()
@@ -184,6 +192,7 @@ func (r *Runner) Run(ctx context.Context, stream Reader, pub Publisher, rec Reco
 	if r.read > r.position.Load() {
 		r.save()
 	}
+	r.learn()
 	if ctx.Err() != nil {
 		return nil
 	}

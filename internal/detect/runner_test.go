@@ -106,6 +106,10 @@ func TestRunnerPublishesBeginAndEnd(t *testing.T) {
 	if r.Position() != 140 {
 		t.Errorf("position %d", r.Position())
 	}
+	if l := r.Learning(); len(l) != 1 || l[0].Detector != "host" || l[0].Entity != "host:web-1" || !(l[0].Confidence > 0 && l[0].Confidence < 1) ||
+		l[0].Since.IsZero() || l[0].Note != "watching" {
+		t.Errorf("%+v", l)
+	}
 	if s := r.Health(); s.Name != "detect" || s.State != "not running" {
 		t.Errorf("%+v", s)
 	}
