@@ -32,7 +32,7 @@ validate and show need no running loop.`,
 	}, runbookList(), runbookShow(), runbookValidate(), runbookRun(), runbookExecutions(),
 		decideCommand("approve", "Let an execution that waits for approval go on"),
 		decideCommand("reject", "End an execution that waits for approval"),
-		decideCommand("cancel", "End an execution after the step that it is at"))
+		decideCommand("cancel", "End an execution: the step that it is at is stopped"))
 }
 
 func runbookList() *cobra.Command {

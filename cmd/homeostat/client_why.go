@@ -46,13 +46,13 @@ execution, a step, a verify, a notice. Oldest first; the asked one is marked.`,
 
 func printWhy(w io.Writer, out whyOut) {
 	p, now := newPaint(w), time.Now()
-	t := &table{head: []string{" ", "TIME", "WHAT", "", "ID"}}
+	t := &table{head: []string{" ", "TIME", "ID", "", "WHAT"}}
 	for _, l := range out.Items {
 		mark, how := " ", func(s string) string { return s }
 		if l.ID == out.ID {
 			mark, how = ">", p.bold
 		}
-		t.row(mark, stamp(l.Time, now), l.Kind, cell{l.Text, how}, cell{l.ID, p.soft})
+		t.row(mark, stamp(l.Time, now), cell{l.ID, p.soft}, l.Kind, cell{l.Text, how})
 	}
 	t.print(w, p)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -192,7 +193,18 @@ func (c *Config) check(f *config.File) (*parts, error) {
 		}
 	}
 	p := c.load(fail)
+	slices.SortStableFunc(errs, byPlace)
 	return p, errors.Join(errs...)
+}
+
+// byPlace orders mistakes as a reader of the file meets them.
+func byPlace(a, b error) int {
+	pa, oka := errors.AsType[*config.PlaceError](a)
+	pb, okb := errors.AsType[*config.PlaceError](b)
+	if !oka || !okb {
+		return 0
+	}
+	return cmp.Or(cmp.Compare(pa.Pos.Line, pb.Pos.Line), cmp.Compare(pa.Pos.Column, pb.Pos.Column))
 }
 
 // load reads the texts that the configuration names.
@@ -235,7 +247,6 @@ func (c *Config) load(fail func(path, format string, args ...any)) *parts {
 				}
 				fail(path, "%w", e)
 			}
-			continue
 		}
 		for j, t := range r.Targets {
 			at := fmt.Sprintf("%s.targets[%d]", path, j)

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"homeostat/eventpattern"
 )
 
 func configCommand() *cobra.Command {
@@ -28,11 +31,16 @@ Without FILE the defaults are checked. Exit status: 0 when all is right, 2 when 
 				name = args[0]
 			}
 			c, p, err := loadConfig(name)
+			var warnings []string
+			if err == nil {
+				warnings = p.warnings()
+			}
 			if asJSON {
 				doc := struct {
 					OK       bool     `json:"ok"`
 					Mistakes []string `json:"mistakes"`
-				}{err == nil, []string{}}
+					Warnings []string `json:"warnings"`
+				}{err == nil, []string{}, warnings}
 				for _, e := range flatten(err) {
 					doc.Mistakes = append(doc.Mistakes, e.Error())
 				}
@@ -47,6 +55,9 @@ Without FILE the defaults are checked. Exit status: 0 when all is right, 2 when 
 				return &exitError{Code: 2}
 			}
 			if !asJSON {
+				for _, w := range warnings {
+					fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
+				}
 				fmt.Fprintf(cmd.OutOrStdout(), "ok: mode %s, %d rule files, %d routes, %d notify targets\n", c.Mode, len(p.rules), len(p.routes), len(c.Notify))
 			}
 			return nil
@@ -54,6 +65,25 @@ Without FILE the defaults are checked. Exit status: 0 when all is right, 2 when 
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
+}
+
+// warnings are what AWS would raise only on request, or what has no effect, in routes' patterns.
+func (p *parts) warnings() []string {
+	out := []string{}
+	for _, r := range p.routes {
+		text, err := json.Marshal(r.Pattern)
+		if err != nil {
+			continue
+		}
+		pattern, err := eventpattern.Parse("route "+r.Name+": pattern", text)
+		if err != nil {
+			continue // a mistake, told as one
+		}
+		for _, w := range pattern.Warnings() {
+			out = append(out, w.Error())
+		}
+	}
+	return out
 }
 
 // flatten takes nested joins of errors apart, in their order.

@@ -205,7 +205,7 @@ func (in *Incidents) began(ctx context.Context, tx *sql.Tx, ev *signal.Event) ([
 // again takes in what is told a second time of something that is known: how bad it is may have changed.
 func (in *Incidents) again(ctx context.Context, tx *sql.Tx, ev *signal.Event, m, old member) ([]signal.Event, error) {
 	stamp(ev, old.incident)
-	m.incident, m.Detail, m.Ended = old.incident, ev.Detail, old.Ended
+	m.incident, m.Detail, m.Ended = old.incident, withProcesses(ev.Detail, old.Detail), old.Ended
 	if m.Severity.Rank() < old.Severity.Rank() {
 		m.Severity = old.Severity
 	}
@@ -229,7 +229,7 @@ func (in *Incidents) ended(ctx context.Context, tx *sql.Tx, ev *signal.Event) ([
 		return nil, err
 	}
 	stamp(ev, old.incident)
-	m.Began, m.incident, m.Detail = old.Began, old.incident, ev.Detail
+	m.Began, m.incident, m.Detail = old.Began, old.incident, withProcesses(ev.Detail, old.Detail)
 	if m.Ended.IsZero() {
 		m.Ended = ev.Time
 	}
@@ -337,6 +337,21 @@ func (r record) event(detailType, by string, at time.Time) (signal.Event, error)
 
 func (in *Incidents) audit(ctx context.Context, tx *sql.Tx, at time.Time, actor, verb, id, reason string) error {
 	return in.need.Audit.Append(ctx, tx, signal.AuditEntry{Time: at, Actor: actor, Verb: verb, Subject: id, Reason: reason})
+}
+
+// withProcesses returns a detail with the processes that the one before it had, where it has none itself: what ran when the
+// trouble began stays with it for good.
+func withProcesses(detail, before json.RawMessage) json.RawMessage {
+	var now, was map[string]json.RawMessage
+	if json.Unmarshal(detail, &now) != nil || json.Unmarshal(before, &was) != nil || was["processes"] == nil || now["processes"] != nil {
+		return detail
+	}
+	now["processes"] = was["processes"]
+	out, err := json.Marshal(now)
+	if err != nil {
+		return detail
+	}
+	return out
 }
 
 // stamp writes the incident into an event's detail, and leaves the rest of it byte for byte.

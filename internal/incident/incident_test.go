@@ -3,6 +3,7 @@ package incident_test
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -428,5 +429,26 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestProcessesOfTheBeginStayWithTheEnd(t *testing.T) {
+	w := newWorld(t)
+	w.see(event("history", signal.AlertFiring, "al-CPU", minutes(0), signal.Alert{
+		Head: signal.Head{ID: "al-CPU", Entity: "host:web-1", Cause: []string{}}, Rule: "CPU", Began: minutes(0),
+		Processes: []signal.Process{{PID: 4242, Name: "stress"}},
+	}))
+	id := w.open()[0].ID
+	w.see(resolved("CPU", 0, 3))
+	in, err := w.Get(w.ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a signal.Alert
+	if err := json.Unmarshal(in.Members[0].Detail, &a); err != nil {
+		t.Fatal(err)
+	}
+	if len(a.Processes) != 1 || a.Processes[0].PID != 4242 || a.Ended.IsZero() {
+		t.Errorf("after its end: %s", in.Members[0].Detail)
 	}
 }

@@ -1,6 +1,7 @@
 package runbook
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -220,6 +221,9 @@ func sentence(e automation.Entry) string {
 	}
 	if s := saying(e.Outputs); s != "" {
 		return s
+	}
+	if e.Action == "aws:branch" && len(e.Maybe) == 0 {
+		return fmt.Sprintf("step %s: went to %s", e.Path, cmp.Or(e.Next, "the end"))
 	}
 	if e.Note != "" {
 		return fmt.Sprintf("step %s: %s", e.Path, e.Note)

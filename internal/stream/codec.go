@@ -31,9 +31,9 @@ import (
 const codecVersion = 1
 
 const (
-	maxRaw     = 16 << 20 // bytes of a message's columns; more is damage
-	maxLabels  = 512      // of one series
-	maxMessage = 8 << 20  // bytes of a message as published
+	maxRaw     = 16 << 20       // bytes of a message's columns; more is damage
+	maxLabels  = 512            // of one series
+	maxMessage = 8<<20 - 64<<10 // bytes of a message as published; with its headers it stays at 8 MiB, beyond which NATS warns
 )
 
 // errDamaged is what decoding says of bytes that are no message, with the part that doesn't hold.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -12,16 +11,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"homeostat/internal/history"
 	"homeostat/internal/signal"
@@ -72,8 +66,8 @@ func (p *pipeline) caughtUp(t testing.TB) {
 	}
 }
 
-// killSources is how many sources append at once while the child is killed.
-const killSources = 6
+// stageSources is how many sources append at once while the child is killed.
+const stageSources = 6
 
 // TestKillChild is the process that TestKillLosesNothingAcknowledged kills: where its folder is set, it runs stream and history
 // and appends until it dies, printing each batch that it was told is durable.
@@ -87,7 +81,7 @@ func TestKillChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Println("ready")
-	for i := range killSources {
+	for i := range stageSources {
 		go func() {
 			b := &signal.Batch{}
 			last := int64(0)
@@ -100,12 +94,12 @@ func TestKillChild(t *testing.T) {
 				last = at
 				b.Reset()
 				for k := range n {
-					b.Add(b.AddSeries(killSeries(i, k)), at, killValue(at, k))
+					b.Add(b.AddSeries(killLabels(i, k)), at, stageValue(at, k))
 				}
 				// One sample a batch is late: the TSDB writes those to another log.
 				late := at - killLate.Milliseconds()
-				b.Add(b.AddSeries(killSeries(i, lateSeries)), at, killValue(at, lateSeries))
-				b.Add(int32(len(b.Dict)-1), late, killValue(late, lateSeries))
+				b.Add(b.AddSeries(killLabels(i, lateSeries)), at, stageValue(at, lateSeries))
+				b.Add(int32(len(b.Dict)-1), late, stageValue(late, lateSeries))
 				if err := p.stream.Append(t.Context(), b); err != nil {
 					fmt.Println("error", err)
 					return
@@ -123,13 +117,13 @@ const (
 	killLate   = 30 * time.Minute
 )
 
-func killSeries(source, k int) signal.Series {
+func killLabels(source, k int) signal.Series {
 	return signal.MakeSeries(signal.MakeLabels(map[string]string{
 		"__name__": "kill_test", "host_name": fmt.Sprint("host-", source), "k": strconv.Itoa(k),
 	}))
 }
 
-func killValue(at int64, k int) float64 { return float64(at%100_000)*10_000 + float64(k) }
+func stageValue(at int64, k int) float64 { return float64(at%100_000)*10_000 + float64(k) }
 
 // moment names one batch of the kill test.
 type moment struct {
@@ -193,7 +187,7 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 	p.caughtUp(t)
 	stored := map[moment]int{}
 	late := map[moment]int{} // 1 for each of the series' two samples
-	for i := range killSources {
+	for i := range stageSources {
 		err := p.history.Samples(t.Context(), signal.EntityID(fmt.Sprint("host:host-", i)), 0, math.MaxInt64, []string{"kill_test"},
 			func(ls signal.Labels, times []int64, values []float64) error {
 				k, err := strconv.Atoi(ls.Value("k"))
@@ -201,8 +195,8 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 					return err
 				}
 				for r, at := range times {
-					if values[r] != killValue(at, k) {
-						t.Errorf("%s at %d is %g, want %g", ls, at, values[r], killValue(at, k))
+					if values[r] != stageValue(at, k) {
+						t.Errorf("%s at %d is %g, want %g", ls, at, values[r], stageValue(at, k))
 					}
 					if k == lateSeries {
 						late[moment{i, at}]++
@@ -257,68 +251,6 @@ func pipelineBatch(host, n int) *signal.Batch {
 	return b
 }
 
-// BenchmarkPipeline measures the path from Append to the committed sample: eight sources, each with its own 1,000 series,
-// append batches of 1,000 as fast as they are acknowledged. It ends when the history has all, and fails when one is missing.
-func BenchmarkPipeline(b *testing.B) {
-	reg := prometheus.NewRegistry()
-	dir := b.TempDir()
-	s, err := stream.Open(b.Context(), stream.Config{Dir: filepath.Join(dir, "stream"), MaxBytes: 16 << 30}, nil, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	h, err := history.Open(b.Context(), history.Config{Dir: filepath.Join(dir, "history")}, nil, reg)
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(b.Context())
-	var run sync.WaitGroup
-	run.Go(func() { _ = h.Run(ctx, s) })
-	p := &pipeline{stream: s, history: h, stop: func() { cancel(); run.Wait() }}
-	defer func() {
-		if err := p.close(); err != nil {
-			b.Error(err)
-		}
-	}()
-	const hosts, rows = 8, 1000
-	batches := make([]*signal.Batch, hosts)
-	for i := range batches {
-		batches[i] = pipelineBatch(i, rows)
-	}
-	base := time.Now().Add(-50 * time.Minute).UnixMilli()
-	var turn, peak atomic.Int64
-	b.ReportAllocs()
-	b.ResetTimer()
-	var wg sync.WaitGroup
-	for i, batch := range batches {
-		wg.Go(func() {
-			for k := int64(0); turn.Add(1) <= int64(b.N); k++ {
-				for r := range batch.Times {
-					batch.Times[r], batch.Values[r] = base+500*k, float64(k*int64(r))/8
-				}
-				if err := s.Append(b.Context(), batch); err != nil {
-					b.Error(err)
-					return
-				}
-				if i == 0 && k%16 == 0 {
-					peak.Store(max(peak.Load(), residentBytes(b)))
-				}
-			}
-		})
-	}
-	wg.Wait()
-	p.caughtUp(b)
-	b.StopTimer()
-	samples := float64(b.N) * rows
-	b.ReportMetric(samples/b.Elapsed().Seconds(), "samples/s")
-	b.ReportMetric(float64(max(peak.Load(), residentBytes(b)))/(1<<20), "MB-RSS")
-	if n := h.Health().Dropped; n != 0 {
-		b.Errorf("%d samples were set aside", n)
-	}
-	if got := stored(b, h, hosts); got != int(samples) {
-		b.Errorf("%d samples stored, %d appended", got, int(samples))
-	}
-}
-
 // stored counts the benchmark's samples in the history.
 func stored(b testing.TB, h *history.History, hosts int) int {
 	n := 0
@@ -330,114 +262,4 @@ func stored(b testing.TB, h *history.History, hosts int) int {
 		}
 	}
 	return n
-}
-
-// lags collects, for each probe, when its event was published.
-type lags struct {
-	mu sync.Mutex
-	at map[string]time.Time // by the label probe
-}
-
-func (l *lags) Publish(_ context.Context, es ...signal.Event) error {
-	now := time.Now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, e := range es {
-		var a signal.Alert
-		if err := json.Unmarshal(e.Detail, &a); err != nil {
-			return err
-		}
-		l.at[a.Labels["probe"]] = now
-	}
-	return nil
-}
-
-func (l *lags) seen(probe string) (time.Time, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	at, ok := l.at[probe]
-	return at, ok
-}
-
-// BenchmarkPipelineLag measures the time from the arrival of a sample that makes a rule true to the alert's event, while eight
-// sources bring 100,000 samples a second. The rule is evaluated every 100 ms, and the wait for that is in the figures.
-func BenchmarkPipelineLag(b *testing.B) {
-	p, err := openPipeline(b.Context(), b.TempDir())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() {
-		if err := p.close(); err != nil {
-			b.Error(err)
-		}
-	}()
-	pub := &lags{at: map[string]time.Time{}}
-	rules, err := history.NewRules(p.history, history.RulesConfig{Interval: 100 * time.Millisecond, Files: []history.RuleFile{{
-		Name: "probe.yaml", Text: []byte(`{groups: [{name: probe, rules: [{alert: Probe, expr: probe > 0}]}]}`),
-	}}}, pub, nil, nil, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(b.Context())
-	var run sync.WaitGroup
-	defer run.Wait()
-	defer cancel()
-	run.Go(func() { _ = rules.Run(ctx) })
-	const hosts, rows = 8, 1000
-	base := time.Now().UnixMilli()
-	var brought atomic.Int64
-	for i := range hosts {
-		batch := pipelineBatch(i, rows)
-		run.Go(func() {
-			tick := time.NewTicker(hosts * rows * time.Second / 100_000)
-			defer tick.Stop()
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case <-tick.C:
-				}
-				at := time.Now().UnixMilli()
-				for r := range batch.Times {
-					batch.Times[r], batch.Values[r] = at, float64(at-base)*float64(r)
-				}
-				if err := p.stream.Append(ctx, batch); err == nil {
-					brought.Add(rows)
-				} else if ctx.Err() == nil {
-					b.Error(err)
-				}
-			}
-		})
-	}
-	probe := func(name string) time.Duration {
-		sample := &signal.Batch{}
-		began := time.Now()
-		sample.Add(sample.AddSeries(signal.MakeSeries(signal.MakeLabels(map[string]string{
-			"__name__": "probe", "probe": name, "host_name": "probe",
-		}))), began.UnixMilli(), 1)
-		if err := p.stream.Append(ctx, sample); err != nil {
-			b.Fatal(err)
-		}
-		for {
-			if at, ok := pub.seen(name); ok {
-				return at.Sub(began)
-			}
-			if time.Since(began) > 30*time.Second {
-				b.Fatal("no event within 30 s")
-			}
-			<-time.After(time.Millisecond)
-		}
-	}
-	probe("first") // the sources' series are made, and the rules have begun
-	var took []time.Duration
-	before := brought.Load()
-	for b.Loop() {
-		took = append(took, probe(strconv.Itoa(len(took))))
-	}
-	rate := float64(brought.Load()-before) / b.Elapsed().Seconds()
-	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)/2].Milliseconds()), "p50-ms")
-	b.ReportMetric(float64(took[len(took)*99/100].Milliseconds()), "p99-ms")
-	b.ReportMetric(rate, "samples/s")
-	b.ReportMetric(float64(residentBytes(b))/(1<<20), "MB-RSS")
 }
