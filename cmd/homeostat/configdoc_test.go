@@ -146,7 +146,12 @@ func defaultOf(v reflect.Value) string {
 		if h := d.Hours(); h >= 24 && h == float64(int(h/24)*24) {
 			s = fmt.Sprintf("%dd", int(h/24))
 		}
-		s = strings.TrimSuffix(strings.TrimSuffix(s, "0s"), "0m")
+		if strings.HasSuffix(s, "m0s") {
+			s = strings.TrimSuffix(s, "0s")
+		}
+		if strings.HasSuffix(s, "h0m") {
+			s = strings.TrimSuffix(s, "0m")
+		}
 		return "`" + s + "`"
 	}
 	return fmt.Sprintf("`%v`", v.Interface())
