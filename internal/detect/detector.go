@@ -266,14 +266,17 @@ func (d *Forests) close(dst []signal.Anomaly, w *watched, k int64) []signal.Anom
 	return d.tell(dst, w, k, v)
 }
 
+// bandPoints are what a model must have seen before its band is shown: until then nobody expects anything.
+const bandPoints = 5
+
 // record adds what was expected of the interval that ended at end to the bands.
 func (d *Forests) record(w *watched, end int64, v *Verdict) {
 	b := &d.bands
 	at := int32(len(b.Dict))
 	b.Dict = append(b.Dict, w.bands...)
 	for i := range w.names {
-		for _, x := range [...]float64{v.Values[i], v.Expected[i], v.Lower[i], v.Upper[i]} {
-			if !math.IsNaN(x) {
+		for j, x := range [...]float64{v.Values[i], v.Expected[i], v.Lower[i], v.Upper[i]} {
+			if !math.IsNaN(x) && (j == 0 || w.model.state.Seen >= bandPoints) {
 				b.Add(at, end, x)
 			}
 			at++
