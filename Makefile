@@ -31,8 +31,8 @@ test: tools-test ## everything that CI runs, with the race detector
 	$(GO) test -race -timeout 15m ./...
 
 .PHONY: tools-test
-tools-test: # what the tests need besides Go: a Chromium for the console
-	@./deploy/need-chromium.sh
+tools-test: # what the tests need besides Go
+	@./deploy/test-needs.sh
 
 .PHONY: lint
 lint: ## gofumpt, go vet, staticcheck, go fix, and the import rules
