@@ -16,7 +16,7 @@ import (
 	"homeostat/internal/signal"
 )
 
-// chromium returns a browser's path. `make test` sees to it that there is one (deploy/need-chromium.sh).
+// chromium returns a browser's path. `make test` sees to it that there is one (deploy/test-needs.sh).
 func chromium(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{os.Getenv("HOMEOSTAT_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {

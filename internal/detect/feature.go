@@ -13,6 +13,7 @@ const (
 	spreadShare = 0.005         // and in the spread
 	clip        = 3             // a point moves what is learnt as if it were at most this many typical errors away
 	residualMax = 12            // asinh of residual / scale that the sketch reaches: a factor of 81,000
+	widest      = 50.0          // scales from what is expected to the end of the band, at most
 	tailShare   = 0.02          // of the residuals on one side are its tail
 	tailPrior   = 0.25          // mean excess in the tail, in asinh, that few points are thought to have: as Student's t with 4
 	dayMs       = 24 * 3600_000 // milliseconds
@@ -102,6 +103,8 @@ func (f *feature) expect(t int64) expectation {
 	if f.residual.count() >= 20 {
 		low, high = math.Sinh(f.residual.quantile(0.005)), math.Sinh(f.residual.quantile(0.995))
 	}
+	// A residual from when the scale was nearly nothing (a network that had been silent) is no measure of what may come.
+	low, high = max(low, -widest), min(high, widest)
 	e.lower, e.upper = e.value+scale*min(low, 0), e.value+scale*max(high, 0)
 	if !s.Negative {
 		e.value, e.lower, e.upper = max(e.value, 0), max(e.lower, 0), max(e.upper, 0)
