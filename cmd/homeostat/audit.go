@@ -32,6 +32,9 @@ Exit status: 0 when the chain is whole, 1 when it isn't (the first bad entry is 
 				}
 			}
 			a, err := store.OpenAudit(cmd.Context(), data)
+			if errors.Is(err, store.ErrTampered) || errors.Is(err, store.ErrDamaged) {
+				return &exitError{1, err}
+			}
 			if err != nil {
 				return &exitError{2, err}
 			}

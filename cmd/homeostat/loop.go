@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -152,6 +153,7 @@ func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer)
 	l.runbooks, err = runbook.New(ctx, runbook.Config{
 		Mode: l.cfg.Mode, Cooldown: l.cfg.Guards.Cooldown, Concurrent: l.cfg.Guards.Concurrent,
 		ApprovalExpiry: l.cfg.Runbooks.ApprovalExpiry, VerifyTimeout: l.cfg.Runbooks.VerifyTimeout, VerifySettle: l.cfg.Runbooks.VerifySettle,
+		Routes: startedBy(p.routes),
 	}, runbook.Needs{
 		DB: db, Read: read, Catalog: p.catalog, Hands: h, Reaches: h.Reaches, Bus: l.bus, Jobs: l.jobs, Audit: audit, Chain: chain,
 		Conditions: &conditions{rules: l.rules, incidents: l.incidents},
@@ -179,6 +181,19 @@ func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer)
 		Logger:   quietJobs(l.log.With("stage", "jobs")),
 	})
 	return err
+}
+
+// startedBy names the routes that start each document, by its name.
+func startedBy(rs []bus.Route) map[string][]string {
+	out := map[string][]string{}
+	for _, r := range rs {
+		for _, t := range r.Targets {
+			if t.Runbook != "" && !r.Off && !slices.Contains(out[t.Runbook], r.Name) {
+				out[t.Runbook] = append(out[t.Runbook], r.Name)
+			}
+		}
+	}
+	return out
 }
 
 // openServer makes the API and the console, and takes the port.

@@ -737,3 +737,11 @@ func TestListenSaysThatThePortIsTaken(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestAProblemSaysItsKindOnce(t *testing.T) {
+	for _, kind := range []error{signal.ErrConflict, signal.ErrInvalid} {
+		if got := asProblem(fmt.Errorf("parameter Entity is missing: %w", kind)).Error(); got != "parameter Entity is missing" {
+			t.Errorf("%v: %q", kind, got)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -114,13 +115,15 @@ func asProblem(err error) error {
 	if _, ok := errors.AsType[huma.StatusError](err); ok {
 		return err
 	}
+	// What the status says already isn't said again.
+	without := func(kind error) string { return strings.TrimSuffix(err.Error(), ": "+kind.Error()) }
 	switch {
 	case errors.Is(err, signal.ErrNotFound):
 		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, signal.ErrConflict):
-		return huma.Error409Conflict(err.Error())
+		return huma.Error409Conflict(without(signal.ErrConflict))
 	case errors.Is(err, signal.ErrInvalid):
-		return huma.Error422UnprocessableEntity(err.Error())
+		return huma.Error422UnprocessableEntity(without(signal.ErrInvalid))
 	case errors.Is(err, context.DeadlineExceeded):
 		return huma.Error504GatewayTimeout("It took too long.")
 	}

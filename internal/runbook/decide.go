@@ -181,7 +181,11 @@ func paused(ctx context.Context, q querier) (signal.Switch, error) {
 
 // Runbooks lists the documents that executions begin with, by name, without their texts.
 func (r *Runbooks) Runbooks(context.Context) ([]signal.Runbook, error) {
-	return r.need.Catalog.list(r.need.Hands), nil
+	bs := r.need.Catalog.list(r.need.Hands)
+	for i := range bs {
+		bs[i].Routes = r.cfg.Routes[bs[i].Name]
+	}
+	return bs, nil
 }
 
 // Runbook returns one document with its text. An unknown name is [signal.ErrNotFound].
@@ -190,7 +194,9 @@ func (r *Runbooks) Runbook(_ context.Context, name string) (signal.Runbook, erro
 	if !ok {
 		return signal.Runbook{}, fmt.Errorf("runbook %s: %w", name, signal.ErrNotFound)
 	}
-	return r.need.Catalog.shown(d, r.need.Hands), nil
+	b := r.need.Catalog.shown(d, r.need.Hands)
+	b.Routes = r.cfg.Routes[name]
+	return b, nil
 }
 
 // Validate parses a document that isn't in the catalog. The error joins every mistake with its place.

@@ -191,6 +191,7 @@ type stage struct {
 func quick() Config {
 	return Config{
 		Mode: signal.Auto, VerifyEvery: 10 * time.Millisecond, VerifySettle: 30 * time.Millisecond, VerifyTimeout: time.Minute,
+		Routes: map[string][]string{"Fix": {"broken"}},
 	}
 }
 

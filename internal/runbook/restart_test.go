@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -108,12 +109,12 @@ func TestCatalogRefusesWhatIsThereAlready(t *testing.T) {
 func TestCatalogIsShown(t *testing.T) {
 	s := startTest(t, quick(), gone)
 	all, err := s.Runbooks.Runbooks(t.Context())
-	if err != nil || len(all) != 6 || all[0].Name != "Ask" || all[0].Text != "" || all[0].Kind != "automation" || all[0].Origin != "built-in" {
+	if err != nil || len(all) != 6 || all[0].Name != "Ask" || all[0].Text != "" || all[0].Kind != "automation" || all[0].Origin != "built-in" || len(all[0].Routes) != 0 {
 		t.Errorf("%+v, %v", all, err)
 	}
 	b, err := s.Runbook(t.Context(), "Fix")
 	if err != nil || b.Text == "" || len(b.Parameters) != 1 || !b.Parameters[0].Required || len(b.Steps) != 3 ||
-		b.Steps[0].Effect != "reading" || b.Steps[1].Effect != "changing" {
+		b.Steps[0].Effect != "reading" || b.Steps[1].Effect != "changing" || !slices.Equal(b.Routes, []string{"broken"}) {
 		t.Errorf("%+v, %v", b, err)
 	}
 	if b, err = s.Runbook(t.Context(), "Shell"); err != nil || b.Steps[0].Effect != "changing" {

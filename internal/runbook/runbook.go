@@ -41,6 +41,8 @@ type Config struct {
 	VerifyTimeout  time.Duration // how long the condition may take to go; 5 m when 0
 	VerifyEvery    time.Duration // how often it is looked at; 3 s when 0
 	VerifySettle   time.Duration // how long it must stay away; 15 s when 0
+
+	Routes map[string][]string // the routes that start each document, by its name, for lists to show
 }
 
 func (c Config) withDefaults() Config {

@@ -106,7 +106,7 @@ func (s *Source) Health() signal.Stage { return s.meter.Stage() }
 // Run reads at the interval and appends to sink until ctx ends; it returns nil then. What the sink refuses is kept and
 // offered again with the next reading.
 func (s *Source) Run(ctx context.Context, sink source.Sink) error {
-	s.log.InfoContext(ctx, "reading this machine", "source", "host", "entity", s.host.Entity(), "interval", s.cfg.Interval)
+	s.log.InfoContext(ctx, "reading this machine", "entity", s.host.Entity(), "interval", s.cfg.Interval.String())
 	tick := time.NewTicker(s.cfg.Interval)
 	defer tick.Stop()
 	for {
@@ -138,7 +138,7 @@ func (s *Source) read(ctx context.Context) {
 			s.meter.Failed(k.name)
 			if !s.failed[k.name] {
 				s.failed[k.name] = true
-				s.log.WarnContext(ctx, "a reading of this machine failed", "source", "host", "series", k.name, "err", err)
+				s.log.WarnContext(ctx, "a reading of this machine failed", "series", k.name, "err", err)
 			}
 		}
 	}
@@ -169,7 +169,7 @@ func (s *Source) send(ctx context.Context, sink source.Sink) {
 		s.meter.Failed("append")
 		if !s.failed["append"] {
 			s.failed["append"] = true
-			s.log.ErrorContext(ctx, "the stream takes nothing; readings are kept", "source", "host", "err", err)
+			s.log.ErrorContext(ctx, "the stream takes nothing; readings are kept", "err", err)
 		}
 		s.meter.Stuck("the stream takes nothing: " + err.Error())
 		// What is kept is offered again; a sample that the stream took all the same is the same sample there.
@@ -181,7 +181,7 @@ func (s *Source) send(ctx context.Context, sink source.Sink) {
 		s.told = true
 		if s.failed["append"] {
 			delete(s.failed, "append")
-			s.log.InfoContext(ctx, "the stream takes readings again", "source", "host")
+			s.log.InfoContext(ctx, "the stream takes readings again")
 		}
 		s.meter.Took(n)
 	}

@@ -103,7 +103,7 @@ func (p *Processes) Run(ctx context.Context) error {
 	for round := 0; ; round++ {
 		err := p.look(ctx, round%3 == 0)
 		if err != nil && !failed {
-			p.log.WarnContext(ctx, "processes can't be read", "source", "host", "err", err)
+			p.log.WarnContext(ctx, "processes can't be read", "err", err)
 		}
 		failed = err != nil
 		select {
@@ -208,7 +208,7 @@ func (p *Processes) keep(ctx context.Context, s scan) {
 	p.trim(s.At)
 	p.mu.Unlock()
 	if err := p.file.add(s, p.cfg.Keep); err != nil {
-		p.log.WarnContext(ctx, "the record of processes can't be written", "source", "host", "err", err)
+		p.log.WarnContext(ctx, "the record of processes can't be written", "err", err)
 	}
 }
 
