@@ -84,8 +84,8 @@ func envelope(text []byte, now time.Time) (signal.Event, error) {
 		Version: "0", ID: in.ID, DetailType: in.DetailType, Source: in.Source, Account: in.Account, Region: in.Region,
 		Resources: in.Resources, Time: now.UTC().Truncate(time.Millisecond),
 	}
-	var errs []error
-	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	var mistakes []string
+	fail := func(format string, args ...any) { mistakes = append(mistakes, fmt.Sprintf(format, args...)) }
 	switch {
 	case in.Source == "":
 		fail("source is missing")
@@ -116,12 +116,12 @@ func envelope(text []byte, now time.Time) (signal.Event, error) {
 		fail("detail has to be an object")
 	default:
 		if err := json.Compact(&detail, first); err != nil {
-			fail("detail: %w", err)
+			fail("detail: %v", err)
 		}
 		ev.Detail = detail.Bytes()
 	}
-	if err := errors.Join(errs...); err != nil {
-		return signal.Event{}, fmt.Errorf("event: %w: %w", err, signal.ErrInvalid)
+	if len(mistakes) > 0 {
+		return signal.Event{}, fmt.Errorf("%s: %w", strings.Join(mistakes, "; "), signal.ErrInvalid)
 	}
 	if ev.Account == "" {
 		ev.Account = signal.LocalAccount

@@ -60,7 +60,7 @@ func TestIngestRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"no JSON", `hello`, "invalid character"},
 		{"a list", `[]`, "array"},
-		{"nothing in it", `{}`, "source is missing"},
+		{"nothing in it", `{}`, "source is missing; detail-type is missing; detail is missing"},
 		{"no detail-type", `{"source":"shop","detail":{}}`, "detail-type is missing"},
 		{"no detail", `{"source":"shop","detail-type":"x"}`, "detail is missing"},
 		{"a null detail", `{"source":"shop","detail-type":"x","detail":null}`, "detail is missing"},
