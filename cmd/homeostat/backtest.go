@@ -361,9 +361,13 @@ func (r *backtestResult) close(a *backtestAnomaly) {
 func (s *backtestSummary) print(out io.Writer, b *backtest) error {
 	w := bufio.NewWriter(out)
 	for _, f := range s.Files {
+		if strings.Contains(f.Error, f.Path) {
+			fmt.Fprintln(w, f.Error)
+			continue
+		}
 		fmt.Fprintf(w, "%s: ", f.Path)
 		if f.Error != "" {
-			fmt.Fprintf(w, "%s\n", f.Error)
+			fmt.Fprintln(w, f.Error)
 			continue
 		}
 		fmt.Fprintf(w, "%s, %s", count(f.Rows, "row"), count(f.Events, "event"))
