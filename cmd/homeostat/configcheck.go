@@ -31,7 +31,7 @@ Without FILE the defaults are checked. Exit status: 0 when all is right, 2 when 
 				name = args[0]
 			}
 			c, p, err := loadConfig(name)
-			var warnings []string
+			warnings := []string{}
 			if err == nil {
 				warnings = p.warnings()
 			}

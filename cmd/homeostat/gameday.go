@@ -166,7 +166,7 @@ func (d *gameDay) config(dir string) (Config, *parts, error) {
 		Name:    "high-cpu",
 		Pattern: map[string]any{"detail-type": []any{signal.AlertFiring}, "detail": map[string]any{"rule": []any{"HighCPU"}}},
 		Targets: []bus.Target{{Runbook: "HighCPU-Host", Mode: signal.Auto, Parameters: map[string]any{
-			"Entity": "<entity>", "Within": strconv.Itoa(os.Getpid()), "WindowSeconds": "2", "GraceSeconds": "5",
+			"Entity": "<entity>", "Within": strconv.Itoa(os.Getpid()), "MinCores": "0.7", "WindowSeconds": "2", "GraceSeconds": "5",
 		}}},
 	}}
 	p, err := c.check(&config.File{})

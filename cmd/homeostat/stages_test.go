@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -223,6 +224,19 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 	if len(acked) == 0 {
 		t.Error("no batch was acknowledged: the test tested nothing")
 	}
+}
+
+// residentBytes returns what the process holds in memory.
+func residentBytes(b testing.TB) int64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		b.Fatal(err)
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(text))[1], 10, 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
 }
 
 // pipelineBatch is a batch of n samples, a series each, of one host, as remote write brings it.
