@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -179,14 +180,67 @@ func check(b *signal.Batch) error {
 // decoder turns messages back into batches. It remembers the series that it has met, so that a batch of known series costs
 // no allocation, and is not safe for concurrent use.
 type decoder struct {
-	zstd   *zstd.Decoder
-	raw    []byte
-	table  [][]byte
-	pairs  [][]byte // names and values of the series being read
-	key    []byte
-	series map[signal.SeriesID]signal.Series
-	older  map[signal.SeriesID]signal.Series // the generation before: what isn't met again is forgotten
-	text   map[string]string
+	zstd    *zstd.Decoder
+	raw     []byte
+	table   [][]byte // the strings of the message being read: those below, or a head's
+	strings [][]byte
+	pairs   [][]byte // names and values of the series being read
+	key     []byte
+	series  map[signal.SeriesID]signal.Series
+	older   map[signal.SeriesID]signal.Series // the generation before: what isn't met again is forgotten
+	text    map[string]string
+	heads   []*head             // the newest last
+	once    map[uint64]struct{} // hashes of heads that were met once
+}
+
+// head is what messages begin with, strings and series, when the same source tells of the same series again and again: it is
+// compared, and not read anew. Reading is deterministic, so that equal bytes mean an equal dictionary.
+type head struct {
+	text  []byte
+	table [][]byte // into text
+	dict  []signal.Series
+}
+
+// The bounds of what is remembered of heads: 8 MiB of text.
+const (
+	headsKept = 32
+	headBytes = 256 << 10
+	headsOnce = 4096
+)
+
+// met returns the head with which raw begins, or nil.
+func (d *decoder) met(raw []byte) *head {
+	for i := len(d.heads) - 1; i >= 0; i-- {
+		if bytes.HasPrefix(raw, d.heads[i].text) {
+			return d.heads[i]
+		}
+	}
+	return nil
+}
+
+// meet remembers a head that comes a second time, in place of the oldest where there are enough.
+func (d *decoder) meet(text []byte, dict []signal.Series) {
+	if len(text) > headBytes {
+		return
+	}
+	hash := xxhash.Sum64(text)
+	if _, again := d.once[hash]; !again {
+		if len(d.once) >= headsOnce {
+			clear(d.once)
+		}
+		d.once[hash] = struct{}{}
+		return
+	}
+	h := &head{text: bytes.Clone(text), dict: slices.Clone(dict)}
+	r := cursor{p: h.text}
+	if d.readStrings(&r) != nil {
+		return // it was read a moment ago
+	}
+	h.table = slices.Clone(d.table)
+	if len(d.heads) >= headsKept {
+		d.heads = slices.Delete(d.heads, 0, 1)
+	}
+	d.heads = append(d.heads, h)
 }
 
 // seriesKept bounds the series of one of the decoder's two generations.
@@ -202,6 +256,7 @@ func newDecoder() (*decoder, error) {
 		series: map[signal.SeriesID]signal.Series{},
 		older:  map[signal.SeriesID]signal.Series{},
 		text:   map[string]string{},
+		once:   map[uint64]struct{}{},
 	}, nil
 }
 
@@ -222,15 +277,20 @@ func (d *decoder) decode(b *signal.Batch, msg []byte) error {
 	}
 	d.raw = raw
 	r := cursor{p: raw}
-	if err := d.readStrings(&r); err != nil {
-		return err
-	}
-	for range r.count(1) {
-		s, err := d.readSeries(&r)
-		if err != nil {
+	if h := d.met(raw); h != nil {
+		d.table, b.Dict, r.p = h.table, append(b.Dict, h.dict...), raw[len(h.text):]
+	} else {
+		if err := d.readStrings(&r); err != nil {
 			return err
 		}
-		b.Dict = append(b.Dict, s)
+		for range r.count(1) {
+			s, err := d.readSeries(&r)
+			if err != nil {
+				return err
+			}
+			b.Dict = append(b.Dict, s)
+		}
+		d.meet(raw[:len(raw)-len(r.p)], b.Dict)
 	}
 	if err := readRows(&r, b); err != nil {
 		return err
@@ -263,13 +323,14 @@ func (d *decoder) decode(b *signal.Batch, msg []byte) error {
 }
 
 func (d *decoder) readStrings(r *cursor) error {
-	d.table = d.table[:0]
+	table := d.strings[:0]
 	for range r.count(1) {
-		d.table = append(d.table, r.bytes(r.uvarint()))
+		table = append(table, r.bytes(r.uvarint()))
 		if r.bad {
 			return damaged("strings")
 		}
 	}
+	d.table, d.strings = table, table
 	if r.bad {
 		return damaged("strings")
 	}

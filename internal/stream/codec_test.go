@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 	"pgregory.net/rapid"
@@ -249,4 +251,45 @@ func realistic(n int) *signal.Batch {
 		b.Add(s, 1_700_000_000_000+int64(i%3), math.Sqrt(float64(i)*1.37))
 	}
 	return b
+}
+
+func TestDecoderKnowsAHeadAgainAndMixesNone(t *testing.T) {
+	e, err := newEncoder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := newDecoder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	batch := func(host string, value float64, meta bool) *signal.Batch {
+		b := &signal.Batch{}
+		for _, name := range []string{"a_ratio", "b_ratio"} {
+			s := b.AddSeries(signal.MakeSeries(signal.MakeLabels(map[string]string{signal.MetricName: name, "host_name": host})))
+			b.Add(s, 1000, value)
+		}
+		if meta {
+			b.Meta = []signal.Meta{{Name: "a_ratio", Type: "gauge", Help: "of " + host}}
+		}
+		return b
+	}
+	for i := range 200 {
+		// More hosts than heads are kept, each met several times, with and without what stands behind the head.
+		want := batch(fmt.Sprintf("web-%d", i%40), float64(i), i%3 == 0)
+		msg, err := e.appendMessage(nil, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got signal.Batch
+		if err := d.decode(&got, msg); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, &got, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("message %d (-want +got):\n%s", i, diff)
+		}
+	}
+	if n := len(d.heads); n == 0 || n > headsKept {
+		t.Errorf("%d heads are kept, want 1 to %d", n, headsKept)
+	}
 }
