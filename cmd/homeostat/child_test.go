@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -133,6 +134,16 @@ func (c *child) get(ctx context.Context, path string, doc any) (int, error) {
 type readiness struct {
 	Ready    bool
 	NotReady []struct{ Name, State string }
+}
+
+// says reports whether a stage that isn't ready tells so in these words.
+func (r *readiness) says(words string) bool {
+	for _, s := range r.NotReady {
+		if strings.Contains(s.State, words) {
+			return true
+		}
+	}
+	return false
 }
 
 // awaitReady waits until what /readyz says is as wanted.
