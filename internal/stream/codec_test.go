@@ -162,8 +162,9 @@ func TestKnownSeriesDecodeWithoutAllocation(t *testing.T) {
 		if err := dec.decode(&b, msg); err != nil {
 			t.Fatal(err)
 		}
-	}); n > 2 {
-		t.Errorf("%v allocations a message, want 2 at most", n)
+	}); n > 8 {
+		// The unpacker's own few, and the pools that the race detector empties; reading the labels anew would be hundreds.
+		t.Errorf("%v allocations a message of 200 series, want 8 at most", n)
 	}
 }
 
