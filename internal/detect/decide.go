@@ -18,8 +18,9 @@ func (m *Model) decide() {
 		m.thresholds()
 	}
 	s.Tired *= 1 - tiredDecay
-	v.Threshold = s.Threshold + s.Tired
-	lower := s.Lower + s.Tired/2
+	judged := s.Bias * max(0, s.Threshold-ordinary)
+	v.Threshold = s.Threshold + s.Tired + judged
+	lower := s.Lower + s.Tired/2 + judged
 	strange := v.Score > v.Threshold && s.Seen >= warmUp
 	held := m.cold() && s.Above > 0 && s.Seen >= warmUp
 	switch {

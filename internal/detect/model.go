@@ -64,6 +64,8 @@ type Model struct {
 	scores   sketch
 	early    [][]float64 // the first points, until there is a base to count from
 
+	adjustments []Adjustment // by people
+
 	quick      bool      // in training nobody asks for attribution
 	base, unit []float64 // of each feature: what the forests see is (x - base) / unit
 	x, z       []float64 // scratch
@@ -85,6 +87,7 @@ type modelState struct {
 	Threshold float64     // as worked out last
 	Lower     float64
 	Mean      float64 // excess in the tail of the scores
+	Bias      float64 // what people's judgements add to the threshold, in its distance from what is ordinary
 }
 
 // The constants of a model: counts of points, the same for every series.
@@ -109,6 +112,7 @@ const (
 	coldEffect   = 3                // times Feature.Effect is worth an event in the first day: 15 points of CPU in place of 5
 	coldLeap     = 6                // times Effect, of a share, is strange in the first day whatever the score: 30 points of CPU
 	coldHold     = 3                // times as many strange points as make an anomaly, and they are learnt as the new normal
+	ordinary     = 1.0              // is about the score of what is nothing special
 	neverAtFirst = 1.2              // a threshold is never below: the score of something ordinary is about 1
 )
 

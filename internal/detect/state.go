@@ -158,6 +158,8 @@ type modelData struct {
 	Early      [][]float64
 	Base, Unit []float64
 	Forests    [][]byte
+
+	Adjustments []Adjustment
 }
 
 type sketchData struct {
@@ -183,6 +185,7 @@ func (s *sketch) restore(d sketchData) error {
 func (m *Model) MarshalBinary() ([]byte, error) {
 	d := modelData{
 		Version: modelVersion, State: m.state, Scores: m.scores.data(), Early: m.early, Base: m.base, Unit: m.unit,
+		Adjustments: m.adjustments,
 	}
 	for i := range m.features {
 		d.Features = append(d.Features, m.features[i].state)
@@ -212,7 +215,7 @@ func (m *Model) UnmarshalBinary(data []byte) error {
 		len(d.Base) != n || len(d.Unit) != n {
 		return errors.New("a model of another kind or version")
 	}
-	m.state, m.early = d.State, d.Early
+	m.state, m.early, m.adjustments = d.State, d.Early, d.Adjustments
 	copy(m.base, d.Base)
 	copy(m.unit, d.Unit)
 	for i := range m.features {

@@ -273,5 +273,6 @@ func (t *training) adopt() {
 	t.model.quick = false
 	t.model.forgetOpen()
 	t.model.state.Open = w.open != nil
+	t.model.state.Bias, t.model.adjustments = w.model.state.Bias, w.model.adjustments
 	w.model = t.model
 }
