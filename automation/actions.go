@@ -8,10 +8,11 @@ type action struct {
 	required []string
 	optional []string
 	open     bool     // takes other inputs too: those of the API that it calls
+	idle     bool     // has no use for any input, and takes them all
 	outputs  []string // besides those that the step declares
 	timeout  time.Duration
-	noCancel bool // onCancel has no effect on it
-	noAbort  bool // and isn't a property of it at all
+	noCancel bool // an onCancel can't lead to it
+	deaf     bool // an onCancel on it has no effect
 	check    func(p *parser, s *Step, in node)
 	run      runStep // nil: the step goes to Hands
 }
@@ -56,12 +57,12 @@ func actions() map[string]action {
 				"DocumentVersion", "RuntimeParameters", "Targets", "TargetParameterName", "TargetMaps",
 				"TargetLocations", "TargetLocationsURL", "MaxConcurrency", "MaxErrors", "Tags",
 			},
-			outputs: []string{"Output", "ExecutionId", "Status"}, check: checkRates, run: runAutomation,
+			outputs: []string{"Output", "ExecutionId", "Status"}, check: checkTargets, run: runAutomation,
 		},
 		"aws:executeAwsApi": {required: []string{"Service", "Api"}, open: true},
 		"aws:executeScript": {
 			required: []string{"Runtime"}, optional: []string{"Handler", "Script", "InputPayload", "Attachment"},
-			outputs: []string{"Payload"}, timeout: 10 * time.Minute, check: checkScript,
+			outputs: []string{"Payload"}, timeout: maxScript, check: checkScript,
 		},
 		"aws:executeStateMachine": {
 			required: []string{"stateMachineArn"}, optional: []string{"name", "input"},
@@ -75,9 +76,9 @@ func actions() map[string]action {
 		"aws:invokeWebhook": {required: []string{"IntegrationName"}, optional: []string{"Body"}, outputs: []string{"Response", "ResponseCode"}},
 		"aws:loop": {
 			required: []string{"Steps"}, optional: []string{"Iterators", "IteratorDataType", "LoopCondition", "MaxIterations"},
-			outputs: []string{"CurrentIteratorValue", "CurrentIteration"}, noCancel: true, noAbort: true, check: checkLoop, run: runLoop,
+			outputs: []string{"CurrentIteratorValue", "CurrentIteration"}, deaf: true, check: checkLoop, run: runLoop,
 		},
-		"aws:pause": {noCancel: true, timeout: 7 * 24 * time.Hour, run: runPause},
+		"aws:pause": {noCancel: true, idle: true, timeout: 7 * 24 * time.Hour, run: runPause},
 		"aws:runCommand": {
 			required: []string{"DocumentName"}, optional: []string{
 				"DocumentVersion", "InstanceIds", "Targets", "Parameters", "Comment", "NotificationConfig", "CloudWatchOutputConfig",
@@ -90,7 +91,7 @@ func actions() map[string]action {
 			required: []string{"ImageId"}, open: true, outputs: []string{"InstanceIds", "InstanceStates"}, noCancel: true,
 		},
 		"aws:sleep":          {optional: []string{"Duration", "Timestamp"}, noCancel: true, check: checkSleep, run: runSleep},
-		"aws:updateVariable": {required: []string{"Name", "Value"}, noCancel: true, noAbort: true, check: checkUpdateVariable, run: runUpdateVariable},
+		"aws:updateVariable": {required: []string{"Name", "Value"}, deaf: true, check: checkUpdateVariable, run: runUpdateVariable},
 	}
 }
 
@@ -112,10 +113,10 @@ func plugins() map[string]plugin {
 		"aws:configurePackage":    {required: []string{"name", "action"}, open: true},
 		"aws:domainJoin":          {required: []string{"directoryId", "directoryName", "dnsIpAddresses"}, open: true},
 		"aws:downloadContent":     {required: []string{"sourceType", "sourceInfo"}, open: true},
-		"aws:psModule":            {open: true, platform: "Windows"},
+		"aws:psModule":            {required: []string{"source"}, open: true, platform: "Windows"},
 		"aws:refreshAssociation":  {open: true},
 		"aws:runDockerAction":     {required: []string{"action"}, open: true},
-		"aws:runDocument":         {required: []string{"documentType", "documentPath"}, open: true},
+		"aws:runDocument":         {required: []string{"documentType"}, open: true},
 		"aws:runPowerShellScript": {required: []string{"runCommand"}, optional: shell, platform: "Windows"},
 		"aws:runShellScript":      {required: []string{"runCommand"}, optional: shell, platform: "Linux"},
 		"aws:softwareInventory":   {open: true},

@@ -17,7 +17,11 @@ func checkApprove(p *parser, s *Step, in node) {
 		}
 	}
 	if v, n, ok := literal(in, "MinRequiredApprovals"); ok && v != "" {
-		p.integer(n, "step \""+s.Name+"\".MinRequiredApprovals", 1, 10)
+		most := int64(10)
+		if a, ok := in.get("Approvers"); ok && a.kind == listNode && len(a.items) > 0 && !strings.Contains(textOf(a.plain()), "{{") {
+			most = min(most, int64(len(a.items)))
+		}
+		p.integer(n, "step \""+s.Name+"\".MinRequiredApprovals", 1, most)
 	}
 	if v, n, ok := literal(in, "Message"); ok && len(v) > 4096 {
 		p.errorf(n.pos, "step %q.Message has %d bytes; 4096 are the most", s.Name, len(v))
@@ -66,6 +70,18 @@ func checkCreateStack(p *parser, s *Step, in node) {
 	}
 }
 
+// checkTargets holds aws:executeAutomation's rate control: targets need the name of the parameter that they go into.
+func checkTargets(p *parser, s *Step, in node) {
+	checkRates(p, s, in)
+	_, name := in.get("TargetParameterName")
+	if n, ok := in.get("Targets"); ok && !name {
+		p.errorf(n.pos, "step %q: Targets need a TargetParameterName", s.Name)
+	}
+	if n, ok := in.get("RuntimeParameters"); ok && n.kind == listNode {
+		p.errorf(n.pos, "step %q.RuntimeParameters: a map is wanted, not a list", s.Name)
+	}
+}
+
 func checkRates(p *parser, s *Step, in node) {
 	for _, name := range []string{"MaxConcurrency", "MaxErrors"} {
 		if v, n, ok := literal(in, name); ok && !rate.MatchString(v) {
@@ -95,10 +111,13 @@ func checkScript(p *parser, s *Step, in node) {
 	if v, n, ok := literal(in, "Runtime"); ok && !scriptRuntime.MatchString(v) {
 		p.errorf(n.pos, "step %q.Runtime: python3.x or a PowerShell is wanted, not %q", s.Name, v)
 	}
-	_, script := in.get("Script")
+	script, written := in.get("Script")
 	attachment, attached := in.get("Attachment")
-	if script == attached {
-		p.errorf(in.pos, "step %q: aws:executeScript needs one of Script and Attachment", s.Name)
+	switch {
+	case !attached && (!written || strings.TrimSpace(script.raw) == "" && script.kind == scalarNode):
+		p.errorf(in.pos, "step %q: aws:executeScript needs a Script or an Attachment", s.Name)
+	case written && script.kind != scalarNode:
+		p.errorf(script.pos, "step %q.Script: a single value is wanted, not %s", s.Name, script.kind)
 	}
 	if attached {
 		p.warnf(attachment.pos, "step %q: attachments are not at hand here; the step can't run", s.Name)
@@ -108,10 +127,14 @@ func checkScript(p *parser, s *Step, in node) {
 			p.errorf(in.pos, "step %q: a Python script needs a Handler", s.Name)
 		}
 	}
-	if s.Timeout > 10*time.Minute {
-		p.errorf(s.Pos, "step %q: a script runs 600 seconds at most", s.Name)
+	if s.Timeout > maxScript {
+		p.warnf(s.Pos, "step %q: a script runs 600 seconds at most, whatever its timeoutSeconds", s.Name)
+		s.Timeout = maxScript
 	}
 }
+
+// maxScript is the longest that aws:executeScript runs.
+const maxScript = 10 * time.Minute
 
 var scriptRuntime = regexp.MustCompile(`^(python3\.\d+|PowerShell.*|powershell.*)$`)
 

@@ -10,7 +10,8 @@ import (
 )
 
 var (
-	commandStepKeys = []string{"name", "action", "description", "precondition", "inputs"}
+	commandStepKeys = []string{"name", "action", "description", "precondition", "inputs", "timeoutSeconds", "onFailure", "maxAttempts", "settings"}
+	idleStepKeys    = []string{"timeoutSeconds", "onFailure", "maxAttempts", "settings"} // the agent reads them and does nothing with them
 	pluginName      = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
 )
 
@@ -35,12 +36,55 @@ func (p *parser) commandSteps(list node) []Step {
 		}
 		where := fmt.Sprintf("step %q", s.Name)
 		p.knownKeys(it, where, commandStepKeys)
+		for _, f := range it.fields {
+			if slices.Contains(idleStepKeys, f.name) {
+				p.warnf(f.pos, "%s: %s has no effect beside inputs; within them it may", where, f.name)
+			}
+		}
 		s.Description = p.textAt(it, "description", where)
 		if n, ok := it.get("precondition"); ok {
 			s.Precondition = p.precondition(n, where)
 		}
 		p.plugin(it, &s, where, i == len(list.items)-1)
 		steps = append(steps, s)
+	}
+	return steps
+}
+
+// runtimeConfig writes schema 1.2's map of plugins, each with one or more properties, as the steps that 2.2 has.
+func (p *parser) runtimeConfig(n node) node {
+	steps := node{pos: n.pos, kind: listNode}
+	if n.kind != mapNode {
+		return n
+	}
+	scalar := func(pos token.Position, s string) node { return node{pos: pos, value: s, raw: s} }
+	for _, f := range n.fields {
+		where := "runtimeConfig." + f.name
+		if !p.want(f.value, mapNode, where) {
+			continue
+		}
+		p.knownKeys(f.value, where, []string{"properties", "settings"})
+		props, ok := f.value.get("properties")
+		if !ok {
+			p.errorf(f.value.pos, "%s needs properties", where)
+			continue
+		}
+		all := []node{props}
+		if props.kind == listNode {
+			all = props.items
+		}
+		for i, in := range all {
+			if in.kind == mapNode {
+				in.fields = slices.DeleteFunc(slices.Clone(in.fields), func(f field) bool { return f.name == "id" })
+			}
+			name := strings.TrimPrefix(f.name, "aws:")
+			if len(all) > 1 {
+				name = fmt.Sprintf("%s.%d", name, i+1)
+			}
+			steps.items = append(steps.items, node{pos: in.pos, kind: mapNode, fields: []field{
+				{"name", f.pos, scalar(f.pos, name)}, {"action", f.pos, scalar(f.pos, f.name)}, {"inputs", in.pos, in},
+			}})
+		}
 	}
 	return steps
 }

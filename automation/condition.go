@@ -41,8 +41,8 @@ func (p *parser) checkCondition(n node, where string, extra ...string) {
 		if !p.want(op.value, listNode, where+"."+op.name) {
 			return
 		}
-		if len(op.value.items) == 0 {
-			p.errorf(op.pos, "%s.%s is empty", where, op.name)
+		if n := len(op.value.items); n < 2 {
+			p.errorf(op.pos, "%s.%s needs at least two conditions; it has %d", where, op.name, n)
 		}
 		for _, it := range op.value.items {
 			p.checkCondition(it, where+"."+op.name)

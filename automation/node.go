@@ -43,9 +43,9 @@ const (
 
 func (k nodeKind) String() string { return [...]string{"a single value", "a map", "a list"}[k] }
 
-// Bounds on what is read. AWS takes 64 KB; its own documents are sometimes larger.
+// Bounds on what is read. The size is AWS's quota.
 const (
-	maxText  = 1 << 20
+	maxText  = 64 << 10
 	maxNodes = 200_000 // aliases multiply
 	maxDepth = 100
 )
@@ -95,10 +95,16 @@ type reader struct {
 	lines [][]byte
 	nodes int
 	errs  []error
+
+	warnings []error
 }
 
 func (r *reader) errorf(pos token.Position, format string, args ...any) {
 	r.errs = append(r.errs, &PlaceError{Pos: pos, Err: fmt.Errorf(format, args...)})
+}
+
+func (r *reader) warnf(pos token.Position, format string, args ...any) {
+	r.warnings = append(r.warnings, &PlaceError{Pos: pos, Err: fmt.Errorf(format, args...)})
 }
 
 // read parses the text; what it finds wrong is in errs.
@@ -240,7 +246,11 @@ func (r *reader) jsonRest(d *json.Decoder, text []byte, t json.Token, pos token.
 // add puts a field into a map, once.
 func (r *reader) add(n *node, name string, pos token.Position, v node) {
 	if i := slices.IndexFunc(n.fields, func(f field) bool { return f.name == name }); i >= 0 {
-		r.errorf(pos, "%q is here twice (first in line %d)", name, n.fields[i].pos.Line)
+		if jsonOf(n.fields[i].value.plain()) == jsonOf(v.plain()) {
+			r.warnf(pos, "%q is here twice with the same value (first in line %d)", name, n.fields[i].pos.Line)
+		} else {
+			r.errorf(pos, "%q is here twice (first in line %d)", name, n.fields[i].pos.Line)
+		}
 		return
 	}
 	n.fields = append(n.fields, field{name: name, pos: pos, value: v})

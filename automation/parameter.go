@@ -12,8 +12,12 @@ import (
 	"unicode/utf8"
 )
 
-// The parameter types of Automation, besides AWS's resource types; of Command only the first two.
-var parameterTypes = []string{"String", "StringList", "Integer", "Boolean", "MapList", "StringMap"}
+// The parameter types of Automation, besides AWS's resource types, and those of Command. Of the latter AWS's manual names the
+// first two only, but its documents (AWS-RunRemoteScript, the example of aws:downloadContent) have StringMap, and its agent reads it.
+var (
+	parameterTypes = []string{"String", "StringList", "Integer", "Boolean", "MapList", "StringMap"}
+	commandTypes   = []string{"String", "StringList", "StringMap"}
+)
 
 var (
 	resourceType  = regexp.MustCompile(`^(AWS(::[A-Za-z0-9]+){2,}|List<AWS(::[A-Za-z0-9]+){2,}>)$`)
@@ -95,7 +99,7 @@ func (p *parser) parameter(f field, what string, command bool) Parameter {
 
 func (p *parser) parameterType(n node, typ, where string, command bool) {
 	switch {
-	case command && typ != "String" && typ != "StringList":
+	case command && !slices.Contains(commandTypes, typ):
 		p.errorf(n.pos, "%s: %q is not a type of Command documents, which have String and StringList", where, typ)
 	case resourceType.MatchString(typ):
 	default:
@@ -124,7 +128,12 @@ func (p *parser) parameterDefault(f field, q *Parameter, where string) {
 	if len(references(textOf(v))) > 0 {
 		return // {{ ssm:name }} is resolved later, and checked then
 	}
-	if err := q.check(v); err != nil && !errors.Is(err, errPattern) {
+	switch err := q.check(v); {
+	case err == nil || errors.Is(err, errPattern):
+	case v == "" && q.AllowedPattern != "" && q.AllowedValues == nil && q.MinChars == nil:
+		// AWS's manual has such parameters: the empty text stands for "not given".
+		p.warnf(n.pos, "%s.default: %w", where, err)
+	default:
 		p.errorf(n.pos, "%s.default: %w", where, err)
 	}
 }

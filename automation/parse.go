@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"go/token"
 	"path"
 	"slices"
@@ -46,7 +45,6 @@ func inOrder(errs []error) []error {
 // parser builds a Document from nodes. It goes on after a mistake, to find them all.
 type parser struct {
 	reader
-	warnings  []error
 	actions   map[string]action
 	plugins   map[string]plugin
 	doc       *Document
@@ -64,10 +62,6 @@ type use struct {
 	step  int        // index in the scope, -1 outside steps
 	key   string     // the input that it is in
 	lax   bool       // within a script: an unknown name is a warning, as the braces may be the script's own
-}
-
-func (p *parser) warnf(pos token.Position, format string, args ...any) {
-	p.warnings = append(p.warnings, &PlaceError{Pos: pos, Err: fmt.Errorf(format, args...)})
 }
 
 // want reports a node of another kind.
@@ -127,6 +121,7 @@ func (p *parser) integer(n node, what string, least, most int64) int64 {
 var (
 	automationKeys = []string{"schemaVersion", "description", "assumeRole", "parameters", "variables", "mainSteps", "outputs", "files"}
 	commandKeys    = []string{"schemaVersion", "description", "parameters", "mainSteps", "files", "assumeRole"}
+	oldCommandKeys = []string{"schemaVersion", "description", "parameters", "runtimeConfig"}
 )
 
 func (p *parser) document(root node) {
@@ -144,13 +139,12 @@ func (p *parser) document(root node) {
 	switch d.SchemaVersion {
 	case "0.3":
 		d.Type = TypeAutomation
-	case "2.2":
+	case "2.2", "2.0":
 		d.Type, keys = TypeCommand, commandKeys
-	case "1.2", "2.0":
-		p.errorf(version.pos, `schemaVersion %q of Command documents is not supported: write it as "2.2", with mainSteps`, d.SchemaVersion)
-		return
+	case "1.2":
+		d.Type, keys = TypeCommand, oldCommandKeys
 	default:
-		p.errorf(version.pos, `schemaVersion: "0.3" (Automation) or "2.2" (Command), not %q`, d.SchemaVersion)
+		p.errorf(version.pos, `schemaVersion: "0.3" (Automation) or "2.2" (Command; 2.0 and 1.2 too), not %q`, d.SchemaVersion)
 		return
 	}
 	p.knownKeys(root, "a document of schemaVersion "+d.SchemaVersion, keys)
@@ -169,15 +163,22 @@ func (p *parser) document(root node) {
 	if n, ok := root.get("files"); ok {
 		p.files(n)
 	}
-	steps, ok := root.get("mainSteps")
+	body := "mainSteps"
+	if d.SchemaVersion == "1.2" {
+		body = "runtimeConfig"
+	}
+	steps, ok := root.get(body)
+	if ok && body == "runtimeConfig" {
+		steps = p.runtimeConfig(steps)
+	}
 	switch {
 	case !ok:
-		p.errorf(root.pos, "mainSteps is missing")
+		p.errorf(root.pos, "%s is missing", body)
 		return
-	case !p.want(steps, listNode, "mainSteps"):
+	case !p.want(steps, listNode, body):
 		return
 	case len(steps.items) == 0:
-		p.errorf(steps.pos, "mainSteps is empty")
+		p.errorf(steps.pos, "%s is empty", body)
 		return
 	}
 	if command {

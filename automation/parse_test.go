@@ -106,7 +106,7 @@ parameters:
   Tags: {type: StringMap, default: {}, maxItems: 1}
   Maps: {type: MapList, default: []}
 mainSteps:
-- {name: a, action: aws:pause}
+- {name: a, action: aws:pause, inputs: {}}
 `))
 	if err != nil {
 		t.Fatal(err)

@@ -109,7 +109,7 @@ func (d *drawn) fill(t *rapid.T, s map[string]any, name, prefix, ref string, lat
 		}
 	}
 	action := rapid.SampledFrom(actions).Draw(t, "action")
-	s["action"] = action
+	s["action"], s["inputs"] = action, map[string]any{}
 	path := prefix + name
 	switch action {
 	case "aws:invokeLambdaFunction":

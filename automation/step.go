@@ -94,7 +94,7 @@ func (p *parser) step(n node, sc *stepScope, i int) Step {
 	sc.known[i] = known
 	if v, ok := n.get("onCancel"); ok {
 		s.OnCancel = p.way(v, where+".onCancel", "Abort")
-		if known && a.noCancel {
+		if known && a.deaf {
 			p.warnf(v.pos, "%s: onCancel has no effect on %s", where, s.Action)
 		}
 	}
@@ -103,6 +103,12 @@ func (p *parser) step(n node, sc *stepScope, i int) Step {
 	}
 	if s.Timeout == 0 {
 		s.Timeout = a.timeout
+	}
+	for _, o := range s.Outputs {
+		// A script's own response has one part only, which documents of AWS's name after itself.
+		if s.Action != "aws:executeScript" && (slices.Contains(a.outputs, o.Name) || o.Name == "OutputPayload") {
+			p.errorf(o.Pos, "%s.outputs: %s has an output %s of its own", where, s.Action, o.Name)
+		}
 	}
 	p.inputs(n, &s, a, sc, i)
 	return s
@@ -156,7 +162,11 @@ func (p *parser) action(n node, s *Step, where string) (action, bool) {
 func (p *parser) inputs(n node, s *Step, a action, sc *stepScope, i int) {
 	where := fmt.Sprintf("step %q", s.Name)
 	in, ok := n.get("inputs")
-	if !ok || in.kind == scalarNode && in.value == nil {
+	switch {
+	case !ok && len(a.required) == 0:
+		p.errorf(n.pos, "%s needs inputs, be it an empty map", where)
+		return
+	case !ok || in.kind == scalarNode && in.value == nil:
 		in = node{pos: n.pos, kind: mapNode}
 	}
 	if !p.want(in, mapNode, where+".inputs") {
@@ -176,7 +186,11 @@ func (p *parser) inputs(n node, s *Step, a action, sc *stepScope, i int) {
 	}
 	from := len(p.uses)
 	for _, f := range in.fields {
-		if !a.open && !slices.Contains(known, f.name) {
+		switch {
+		case a.open || slices.Contains(known, f.name):
+		case a.idle:
+			p.warnf(f.pos, "%s: %s takes no inputs, so %s has no effect", where, s.Action, f.name)
+		default:
 			p.errorf(f.pos, "%s: %s has no input %q%s", where, s.Action, f.name, didYouMean(f.name, known))
 		}
 		switch {
@@ -232,7 +246,9 @@ func (p *parser) stepOutputs(n node, where string) []Output {
 			p.errorf(it.pos, "%s.outputs: %q is here twice", where, o.Name)
 		}
 		if v, ok := it.get("Type"); ok {
-			p.parameterType(v, o.Type, where+".outputs."+o.Name, false)
+			if !slices.Contains(parameterTypes, o.Type) {
+				p.errorf(v.pos, "%s.outputs.%s: %q is not a type%s", where, o.Name, o.Type, didYouMean(o.Type, parameterTypes))
+			}
 		}
 		if v, ok := it.get("Selector"); ok && o.Selector != "" {
 			if _, err := parsePath(o.Selector); err != nil {

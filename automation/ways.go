@@ -112,6 +112,9 @@ func (p *parser) checkWays(list node, sc *stepScope) {
 				p.errorf(wayPlace(list.items[i], s, w), "step %q goes to step %q, which %s does not have%s", s.Name, w.To, sc.what(), didYouMean(w.To, sc.names()))
 				continue
 			}
+			if a := sc.steps[to].Action; w.When == "cancel" && p.actions[a].noCancel {
+				p.errorf(wayPlace(list.items[i], s, w), "step %q: onCancel can't lead to step %q, which is %s", s.Name, w.To, a)
+			}
 			if !slices.Contains(next[i], to) {
 				next[i] = append(next[i], to)
 			}
@@ -240,11 +243,11 @@ func (p *parser) wrongUse(u use) string {
 			return "steps' outputs are not known here"
 		}
 	}
-	return u.wrongOutput(step, output, p.actions)
+	return p.wrongOutput(u, step, output)
 }
 
 // wrongOutput checks {{ step.output }} against the steps that can have run before.
-func (u use) wrongOutput(step, output string, actions map[string]action) string {
+func (p *parser) wrongOutput(u use, step, output string) string {
 	at := u.step
 	for sc := u.scope; sc != nil; at, sc = sc.at, sc.outer {
 		i := sc.index(step)
@@ -258,15 +261,18 @@ func (u use) wrongOutput(step, output string, actions map[string]action) string 
 		case at >= len(sc.steps): // the document's outputs
 		case i == at:
 			return "a step can't use its own output"
-		case sc.reach == nil || !sc.reach[i][at]:
+		case sc.reach == nil || !sc.reach[i][at] && i > at:
 			return fmt.Sprintf("step %q does not run before step %q", step, sc.steps[at].Name)
+		case !sc.reach[i][at]:
+			// It stands before, but no way leads from it to here. AWS looks at the order only.
+			p.warnf(u.pos, "{{ %s }}: no way leads from step %q to step %q, which will fail here", u.name, step, sc.steps[at].Name)
 		}
 		if !sc.known[i] {
 			return ""
 		}
 		name, _, _ := strings.Cut(output, ".")
 		name, _, _ = strings.Cut(name, "[")
-		names := append([]string{"OutputPayload"}, actions[s.Action].outputs...)
+		names := append([]string{"OutputPayload"}, p.actions[s.Action].outputs...)
 		for _, o := range s.Outputs {
 			names = append(names, o.Name)
 		}
