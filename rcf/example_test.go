@@ -48,3 +48,22 @@ func ExampleForest_Attribute() {
 	fmt.Println("mostly that the second coordinate is too low:", share > 0.9)
 	// Output: mostly that the second coordinate is too low: true
 }
+
+func ExampleTrain() {
+	// Rows may come from anywhere, one at a time; here from a slice.
+	rows := func(yield func([]float64, error) bool) {
+		for i := range 1000 {
+			if !yield([]float64{math.Sin(float64(i)), math.Cos(float64(i))}, nil) {
+				return
+			}
+		}
+	}
+	f, err := rcf.Train(2, rcf.Config{NumTrees: 50, NumSamplesPerTree: 128}, rows)
+	if err != nil {
+		panic(err)
+	}
+	usual, _ := f.Score([]float64{1, 0})
+	strange, _ := f.Score([]float64{0, 0}) // inside the circle, where no row was
+	fmt.Println("the middle of the circle is stranger:", strange > usual)
+	// Output: the middle of the circle is stranger: true
+}

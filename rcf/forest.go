@@ -45,6 +45,7 @@ type Forest struct {
 	shingle int
 	width   int // dim x shingle: of what the trees see
 	samples int // per tree
+	boxMass int // points from which on a subtree keeps its bounding box
 	decay   float64
 	seed    uint64
 	seen    uint64  // points learnt, those too that only filled the first shingle
@@ -135,6 +136,10 @@ func (f *Forest) allocate(numTrees int) {
 	}
 	f.points.width, f.boxes.width = f.width, f.width
 	f.recent = make([]float32, 0, f.width)
+	f.boxMass = boxMass
+	if f.width > 256 { // a box then costs as much as two points of the many that it saves reading
+		f.boxMass = 4 * boxMass
+	}
 	f.inv = make([]float64, f.samples+1)
 	for d := range f.inv {
 		f.inv[d] = 1 / float64(d+1)
@@ -199,12 +204,17 @@ func (f *Forest) ScoreAndUpdate(x []float64) (float64, error) {
 	if err := f.enter(x); err != nil {
 		return 0, err
 	}
-	f.seen++
-	f.recent = append(f.recent[:0], f.p[f.width-min(f.width, len(f.recent)+f.dim):]...)
-	if len(f.recent) < f.width {
+	if !f.push() {
 		return 0, nil
 	}
 	return f.learn(), nil
+}
+
+// push makes f.p the shingle that the next point follows, and says whether it is full.
+func (f *Forest) push() bool {
+	f.seen++
+	f.recent = append(f.recent[:0], f.p[f.width-min(f.width, len(f.recent)+f.dim):]...)
+	return len(f.recent) == f.width
 }
 
 // Score returns the score that x would have as the next point. Nothing is learnt.
@@ -269,6 +279,12 @@ func (f *Forest) learn() float64 {
 	if f.points.refs[id] == 0 {
 		f.points.release(id)
 	}
+	f.grow()
+	return sum / float64(len(f.trees))
+}
+
+// grow lets a point's time pass: the weight of the next is higher.
+func (f *Forest) grow() {
 	if f.age += f.decay; f.age > 32 {
 		// Keys shrink by exp(-age): before they leave float32 all are brought back, which keeps their order.
 		for i := range f.entries {
@@ -276,7 +292,6 @@ func (f *Forest) learn() float64 {
 		}
 		f.age = 0
 	}
-	return sum / float64(len(f.trees))
 }
 
 // Bytes returns what the forest holds in memory, everything counted.

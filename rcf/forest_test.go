@@ -75,7 +75,7 @@ func (f *Forest) checkTrees() error {
 				if l, h := f.boxes.at(boxOf[c]); !slices.Equal(l, lo) || !slices.Equal(h, hi) {
 					return 0, nil, nil, false, fmt.Errorf("box %v %v, points span %v %v", l, h, lo, hi)
 				}
-			} else if b1 || b2 || n.mass >= boxMass && n.dim != equal {
+			} else if b1 || b2 || int(n.mass) >= f.boxMass && n.dim != equal {
 				return 0, nil, nil, false, fmt.Errorf("no box at mass %d", n.mass)
 			}
 			return m1 + m2, lo, hi, boxed, nil

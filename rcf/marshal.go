@@ -285,7 +285,7 @@ func (f *Forest) decodeShape(r *reader, t int, left map[int32]bool) (int32, erro
 				if !sameCoordinates(f.points.at(anyPoint(nodes, n.left)), f.points.at(anyPoint(nodes, n.right))) {
 					return 0, errors.New("points that differ stand as equal")
 				}
-			} else if n.mass >= boxMass {
+			} else if int(n.mass) >= f.boxMass {
 				f.giveBox(nodes, boxOf, top.node)
 			}
 			c = top.node

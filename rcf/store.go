@@ -34,6 +34,8 @@ func (s *points) drop(id int32) {
 	}
 }
 
+func (s *points) count() int { return len(s.refs) - len(s.free) }
+
 func (s *points) release(id int32) { s.free = append(s.free, id) }
 
 func (s *points) bytes() int { return 4*cap(s.coords) + 2*cap(s.refs) + 4*cap(s.free) }

@@ -17,13 +17,10 @@ type node struct {
 // equal is the dim of a node that holds copies of one point.
 const equal = math.MaxUint16
 
-// A subtree of boxMass points and more keeps its bounding box, until it has fewer than boxLeast. The box of a smaller one is
-// worked out from its points on the way up, which costs less than the cache lines of the box. Whoever has a box, so have all
-// above it.
-const (
-	boxMass  = 8
-	boxLeast = 5
-)
+// A subtree of boxMass points and more (of wide points: four times as many) keeps its bounding box, until it has fewer than
+// 5/8 of that. The box of a smaller one is worked out from its points on the way up, which costs less than the cache lines of
+// the box. Whoever has a box, so have all above it.
+const boxMass = 8
 
 type tree struct {
 	root int32
@@ -235,13 +232,13 @@ func (f *Forest) insert(tr *tree, nodes []node, boxOf []int32, path []int32, c, 
 	nodes[k] = n
 	f.set(tr, nodes, s, k)
 	tr.size++
-	if n.dim != equal && (n.mass >= boxMass || under >= 0 && boxOf[under] >= 0) {
+	if n.dim != equal && (int(n.mass) >= f.boxMass || under >= 0 && boxOf[under] >= 0) {
 		f.giveBox(nodes, boxOf, k)
 	}
 	// Those above grew by one, and some may have come to boxMass.
 	kept := boxOf[k] >= 0
 	for i := in.level - 1; i >= 0 && boxOf[path[i]] < 0; i-- {
-		if kept = kept || nodes[path[i]].mass >= boxMass; kept {
+		if kept = kept || int(nodes[path[i]].mass) >= f.boxMass; kept {
 			f.giveBox(nodes, boxOf, path[i])
 		}
 	}
@@ -384,7 +381,7 @@ func (f *Forest) remove(t int, id int32) {
 		if b < 0 {
 			continue
 		}
-		if nodes[k].mass < boxLeast {
+		if int(nodes[k].mass) < f.boxMass*5/8 {
 			f.boxes.release(b)
 			boxOf[k] = -1
 			continue
