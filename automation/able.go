@@ -22,7 +22,16 @@ func (f *frame) unableSteps(d *Document, steps []Step, prefix string, depth int)
 	able, picky := f.w.Hands.(Able)
 	for _, s := range steps {
 		path := prefix + s.Name
-		c := Call{Execution: f.x.ID, Step: path, Action: s.Action, Inputs: s.Inputs, Timeout: s.Timeout, Document: d.Name, Version: d.Version}
+		c := Call{
+			Execution: f.x.ID, Step: path, Action: s.Action, Inputs: s.Inputs, Timeout: s.Timeout, Document: d.Name, Version: d.Version,
+			Account: f.x.Account, Region: f.x.Region,
+		}
+		if d == f.doc {
+			c.Inputs = f.foreseen(s.Inputs)
+			if role, _, err := resolve(d.AssumeRole, f.lookup); err == nil {
+				c.AssumeRole = textOf(role)
+			}
+		}
 		name := textOf(s.Inputs["DocumentName"])
 		written := name != "" && !strings.Contains(name, "{{")
 		sender, sends := f.w.Hands.(Sender)
@@ -46,6 +55,18 @@ func (f *frame) unableSteps(d *Document, steps []Step, prefix string, depth int)
 		}
 	}
 	return ""
+}
+
+// foreseen resolves in a step's inputs what is known before any step has run; what isn't stays as it is written.
+func (f *frame) foreseen(in map[string]any) map[string]any {
+	out := make(map[string]any, len(in))
+	for name, v := range in {
+		out[name] = v
+		if r, _, err := resolve(v, f.lookup); err == nil {
+			out[name] = r
+		}
+	}
+	return out
 }
 
 // isSkipped says that a plugin is for another platform, as far as can be said before the parameters are known.

@@ -75,16 +75,19 @@ type Call struct {
 	Document    string            // of shell plugins: the Command document that the plugin is of, and
 	Version     string            // the hash of its text
 	AssumeRole  string            // of the Automation document, resolved
+	Account     string            // of the execution: where what it is about happened; "" where nobody said
+	Region      string            // likewise
 }
 
 // Sender is implemented by Hands that carry out a whole aws:runCommand themselves (as AWS does, by SendCommand). Where Sends
-// says true, the step goes to Hands as one Call with Action "aws:runCommand"; else plugin by plugin.
+// says true, the step goes to Hands as one Call with Action "aws:runCommand"; else plugin by plugin. It is asked before the
+// first step too, then like Able.
 type Sender interface {
 	Sends(c Call) bool
 }
 
-// Able is implemented by Hands that can't do every call: Able returns why not, or nil. The inputs are as written, references
-// not resolved. An execution that would meet such a step is refused before its first one; in Observe the plan says so.
+// Able is implemented by Hands that can't do every call: Able returns why not, or nil. References in the inputs are resolved
+// as far as that is possible before the first step, that is to parameters; others stand as they are written. An execution that would meet such a step is refused before its first one; in Observe the plan says so.
 type Able interface {
 	Able(c Call) error
 }

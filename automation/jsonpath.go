@@ -56,6 +56,16 @@ func parsePath(text string) (jsonPath, error) {
 	return p, nil
 }
 
+// Select finds in a response what a selector such as "$.Reservations[0].State" points to. ok is false where there is nothing.
+func Select(response map[string]any, selector string) (v any, ok bool, err error) {
+	p, err := parsePath(selector)
+	if err != nil {
+		return nil, false, err
+	}
+	v, ok = p.find(normal(response))
+	return v, ok, nil
+}
+
 func parseHops(rest string) (jsonPath, error) {
 	p := jsonPath{definite: true}
 	for rest != "" {

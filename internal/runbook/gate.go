@@ -163,3 +163,11 @@ func (h *rehearsed) Sends(c automation.Call) bool {
 	s, ok := h.Hands.(automation.Sender)
 	return ok && s.Sends(c)
 }
+
+// Able implements automation.Able as the hands behind do.
+func (h *rehearsed) Able(c automation.Call) error {
+	if a, ok := h.Hands.(automation.Able); ok {
+		return a.Able(c)
+	}
+	return nil
+}
