@@ -43,7 +43,7 @@ lint: ## gofumpt, go vet, staticcheck, go fix, and the import rules
 	$(GO) test -run 'TestImports|TestForbidden' .
 
 .PHONY: bench
-bench: bench-pipeline bench-events bench-rcf ## the benchmarks behind the README's figures
+bench: bench-pipeline bench-events bench-rcf bench-forecast ## the benchmarks behind the README's figures
 
 .PHONY: bench-pipeline
 bench-pipeline: ## remote write into stream and history on one core, the lag to the event, and memory
@@ -56,6 +56,10 @@ bench-events: ## event patterns, events a second on one core
 .PHONY: bench-rcf
 bench-rcf: ## random cut forest, points a second for score and update, one goroutine
 	$(GO) test -run '^$$' -bench 'ScoreUpdate' -benchmem -cpu 1 ./rcf
+
+.PHONY: bench-forecast
+bench-forecast: ## the local forecasts of one series on one core
+	$(GO) test -run '^$$' -bench 'Forecast' -benchmem -cpu 1 ./forecast
 
 .PHONY: soak
 soak: build ## slow: 100 kills under load, 10 million pattern comparisons, an hour's loop, fuzzing

@@ -75,6 +75,7 @@ configuration's mode both say so; the default is observe.`,
 		pauseCommand(),
 		resumeCommand(),
 		backtestCommand(),
+		forecastCommand(),
 		matchCommand(),
 		versionCommand(),
 	)

@@ -1,0 +1,2 @@
+// Package deepar forecasts many series with one model, after Amazon's DeepAR.
+package deepar

@@ -1,0 +1,74 @@
+package forecast
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// SeasonalNaive expects the next season to be as the last one was. Its spread at a step is that of the differences between values as
+// many seasons apart as the step is ahead, in the series' own history.
+type SeasonalNaive struct {
+	Season int // steps; 1 or 0 repeats the last value
+}
+
+// maxErrors bounds how many past errors a quantile is taken from: the newest ones.
+const maxErrors = 4096
+
+// Forecast implements [Model]. A series shorter than a season repeats its last value.
+func (m SeasonalNaive) Forecast(y []float64, h int, levels []float64) (*Forecast, error) {
+	if err := checkRequest(y, h, levels); err != nil {
+		return nil, fmt.Errorf("seasonal naive: %w", err)
+	}
+	season := max(1, m.Season)
+	full := fill(y, season)
+	if len(full) == 0 {
+		return nil, fmt.Errorf("seasonal naive: %w: all of %d are missing", ErrTooShort, len(y))
+	}
+	if len(full) < season {
+		season = 1
+	}
+	observed := y[len(y)-len(full):]
+	f := newForecast(h, levels)
+	n := len(full)
+	var errs []float64
+	for k := 1; (k-1)*season < h; k++ { // k seasons ahead
+		errs = seasonalErrors(errs[:0], observed, k*season)
+		for t := (k - 1) * season; t < min(h, k*season); t++ {
+			if season == 1 { // no season: each step has a distance of its own
+				errs = seasonalErrors(errs[:0], observed, t+1)
+			}
+			point := full[n-season+t%season]
+			f.Mean[t] = point
+			for q, p := range levels {
+				f.Quantiles[q][t] = point + centred(errs, p)
+			}
+		}
+	}
+	return f, nil
+}
+
+// seasonalErrors appends the differences at a lag to dst, sorted. A lag too long for the series leaves the spread of the longest lag
+// that there is, wider by the square root of how much longer it is.
+func seasonalErrors(dst, y []float64, lag int) []float64 {
+	wider := 1.0
+	if longest := max(1, len(y)/2); lag > longest {
+		wider = math.Sqrt(float64(lag) / float64(longest))
+		lag = longest
+	}
+	for t := max(lag, len(y)-maxErrors); t < len(y); t++ {
+		if d := y[t] - y[t-lag]; !math.IsNaN(d) {
+			dst = append(dst, d*wider)
+		}
+	}
+	slices.Sort(dst)
+	return dst
+}
+
+// centred is the quantile of sorted errors around their median: the point forecast stays the median.
+func centred(sorted []float64, p float64) float64 {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return quantile(sorted, p) - quantile(sorted, 0.5)
+}
