@@ -158,6 +158,9 @@ func (f *Forest) allocate(numTrees int) {
 // Dim returns how many values a point has.
 func (f *Forest) Dim() int { return f.dim }
 
+// NumTrees returns how many trees there are.
+func (f *Forest) NumTrees() int { return len(f.trees) }
+
 // ShingleSize returns how many points in a row are scored as one.
 func (f *Forest) ShingleSize() int { return f.shingle }
 

@@ -77,6 +77,8 @@ configuration's mode both say so; the default is observe.`,
 		backtestCommand(),
 		forecastCommand(),
 		matchCommand(),
+		trainCommand(),
+		serveCommand(),
 		versionCommand(),
 	)
 	usageErrors(root)
