@@ -28,13 +28,14 @@ type backtest struct {
 	asJSON     bool
 	alarms     string
 	percentile float64
+	trainUntil string
 }
 
 func backtestCommand() *cobra.Command {
 	var b backtest
 	cmd := &cobra.Command{
 		Use:   "backtest PATH...",
-		Short: "Score CSV files as the running detector would have",
+		Short: "Score files as the running detectors would have",
 		Long: `Scores CSV files strictly in time order, each row before the next is read, with the very detector that the loop
 runs. A file has a header, a column "timestamp" and one or more columns of numbers, which make one multivariate series;
 other columns are carried through. A PATH that is a folder is walked for *.csv.
@@ -44,16 +45,23 @@ then anomaly_score, anomaly_grade, threshold, expected, lower and upper (of seve
 upper_NAME and attribution_NAME for each), and report.html with a chart of each file. A row that can't be used (its time goes
 back, its value isn't a number) has score 0 and grade 0, and is counted.
 
-anomaly_score says how strange a row is; anomaly_grade is the decision: above 0 only where an event would be raised or goes on.`,
+anomaly_score says how strange a row is; anomaly_grade is the decision: above 0 only where an event would be raised or goes on.
+
+With --detector access the files are CloudTrail's (log files, JSON Lines, events of EventBridge, exports of Lake; packed with
+gzip or not), read in the order of time whatever their order. With --json a line is printed for each access at or after
+--train-until: {"eventID","time","user","ip","score","grade"}. A score is that of the user, address and day that the access
+belongs to, as far as it is known at that access; it never falls within the day.`,
 		Example: `  homeostat backtest metrics.csv
-  homeostat backtest --out scored --json data/`,
+  homeostat backtest --out scored --json data/
+  homeostat backtest --detector access --train-until 2026-03-01T00:00:00Z logs/ --json`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return b.run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&b.detector, "detector", "rcf", "detector that scores: rcf")
+	f.StringVar(&b.detector, "detector", "rcf", "detector that scores: rcf (metrics) or access (CloudTrail)")
+	f.StringVar(&b.trainUntil, "train-until", "", "with --detector access: print accesses from this time on, such as 2026-03-01T00:00:00Z")
 	f.StringVar(&b.out, "out", "", "folder to write the scored files and report.html to")
 	f.StringVar(&b.report, "report", "", "file to write the HTML report to, in place of report.html under --out")
 	f.BoolVar(&b.asJSON, "json", false, "print the summary as one JSON document")
@@ -104,9 +112,12 @@ func (b *backtest) run(ctx context.Context, args []string, stdout, stderr io.Wri
 	switch b.detector {
 	case "rcf":
 	case "access":
-		return &exitError{2, errors.New("--detector access: unusual access can't be scored yet; this version scores metrics (rcf)")}
+		return b.runAccess(ctx, args, stdout, stderr)
 	default:
-		return &exitError{2, fmt.Errorf("--detector %s: want rcf", b.detector)}
+		return &exitError{2, fmt.Errorf("--detector %s: want rcf or access", b.detector)}
+	}
+	if b.trainUntil != "" {
+		return &exitError{2, errors.New("--train-until is for --detector access; metrics are scored from the first row on")}
 	}
 	c := detect.ModelConfig{Percentile: b.percentile}
 	if err := c.Alarms.UnmarshalText([]byte(b.alarms)); err != nil {

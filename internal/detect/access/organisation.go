@@ -1,0 +1,491 @@
+package access
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"homeostat/internal/signal"
+)
+
+const day = 24 * 3600 * 1000 // milliseconds
+
+// place is what the organisation knows of a network.
+type place struct {
+	Users uint16 // who were there, once each
+	Last  int32  // day
+}
+
+// live is who is at a network that nobody knows yet: a new office shows by many who come there at once.
+type live struct {
+	Users []int32
+	Last  int32
+}
+
+type key struct {
+	user, address string
+	day           int32
+}
+
+// organisation is what has been learnt of one organisation. Its users' episodes are judged against it.
+type organisation struct {
+	Begun   int32 // first day
+	Day     int32 // the day that it is
+	Now     int64 // latest time seen
+	IDs     int32
+	Users   map[string]*profile
+	Nets    [widths]map[uint64]place
+	Live    map[uint64]live
+	Known   map[uint64]uint16 // hash of an API, agent, region, resource: how many users know it
+	Hours   [kinds][2][24]float32
+	Like    [kinds][2]tally // of grown-up users and of newcomers
+	Open    []*episode      // of this day, and those that wait to be learnt, in the order of their begin
+	Scores  []scored        // of closed episodes, the last weeks
+	Limit   float64         // threshold of today
+	Doubt   float64         // score from which an episode is learnt late
+	Granted map[string]grant
+
+	index map[key]*episode
+}
+
+type scored struct {
+	Day   int32
+	Score float64
+}
+
+// grant is a session's key, or a call that two accounts have on record, and whose it is.
+type grant struct {
+	User string
+	At   int64
+}
+
+func newOrganisation(d int32) *organisation {
+	o := &organisation{Begun: d, Day: d, Users: map[string]*profile{}, Live: map[uint64]live{}, Known: map[uint64]uint16{}, Granted: map[string]grant{}, index: map[key]*episode{}}
+	for i := range o.Nets {
+		o.Nets[i] = map[uint64]place{}
+	}
+	o.threshold(Config{}.withDefaults())
+	return o
+}
+
+// observe judges one access and returns its episode.
+func (o *organisation) observe(c *Config, a *signal.Access) *episode {
+	d := int32(a.Time / day)
+	if d > o.Day {
+		o.roll(c, d)
+	}
+	o.Now = max(o.Now, a.Time)
+	user := o.trace(a)
+	k := key{user, a.Address, d}
+	e := o.index[k]
+	if e == nil {
+		e = o.begin(a, user, d)
+		o.index[k] = e
+		o.Open = append(o.Open, e)
+	}
+	if o.take(e, a) {
+		e.score(o.like(e.p))
+		e.Grade = 0
+		if o.Day-o.Begun >= c.Learning {
+			e.Grade = gradeOf(e.Score, o.Limit)
+		}
+	}
+	return e
+}
+
+func (o *organisation) like(p *profile) *tally {
+	young := 0
+	if p.young() {
+		young = 1
+	}
+	return &o.Like[p.Kind][young]
+}
+
+// trace says who a session belongs to: the person that assumed the role, where a record told so.
+func (o *organisation) trace(a *signal.Access) string {
+	user := a.User
+	if a.Origin == "" {
+		switch a.Type {
+		case "AssumedRole", "FederatedUser":
+			if g, ok := o.Granted[a.Key]; ok && a.Key != "" {
+				user = g.User
+			} else if g, ok := o.Granted[a.ARN]; ok && a.ARN != "" {
+				user = g.User
+			}
+		case "AWSAccount":
+			if g, ok := o.Granted[a.Shared]; ok && a.Shared != "" {
+				user = g.User
+			}
+		}
+	}
+	if strings.HasPrefix(a.API, "AssumeRole") || strings.HasPrefix(a.API, "GetFederationToken") || strings.HasPrefix(a.API, "GetSessionToken") {
+		if a.Type == "AWSService" || a.Type == "AWSAccount" && user == a.User || strings.HasPrefix(a.API, "AssumeRoleWith") {
+			return user // who stands behind these is not a user of ours: the session's own name is all there is
+		}
+		g := grant{user, a.Time}
+		for _, name := range [...]string{a.Granted, a.GrantARN, a.Shared} {
+			if name != "" {
+				o.Granted[name] = g
+			}
+		}
+	}
+	return user
+}
+
+func kindOf(a *signal.Access, user string) uint8 {
+	switch a.Type {
+	case "AWSService", "AWSAccount", "":
+		return service
+	case "AssumedRole":
+		if user == a.User && (strings.Contains(user, "*") || !strings.Contains(user, "/") && !strings.Contains(user, "@")) {
+			return machine
+		}
+	}
+	return person
+}
+
+// begin makes the episode of an access.
+func (o *organisation) begin(a *signal.Access, user string, d int32) *episode {
+	p := o.Users[user]
+	if p == nil {
+		p = newProfile(o.IDs, kindOf(a, user), d)
+		o.IDs++
+		o.Users[user] = p
+	}
+	t := time.UnixMilli(a.Time).UTC()
+	e := &episode{User: user, Address: a.Address, Day: d, Begun: a.Time, Nets: networksOf(a.Address), Seen: map[uint64]uint8{}, p: p}
+	e.Weekend = t.Weekday() == time.Saturday || t.Weekday() == time.Sunday
+	e.Bins[network] = o.network(p, &e.Nets, d)
+	return e
+}
+
+// network says how well a network is known: to the user 0 (the address) to 3 (the region); else to the organisation 4 (many
+// users) to 6 (one user alone), 7, 8 (its surroundings); else 9.
+func (o *organisation) network(p *profile, n *networks, d int32) uint8 {
+	for w := range widths {
+		if _, ok := p.Nets[w][n[w]]; ok {
+			return uint8(w)
+		}
+	}
+	users := int(o.Nets[near][n[near]].Users)
+	l := o.Live[n[near]]
+	if !slices.Contains(l.Users, p.ID) && len(l.Users) < 64 {
+		l.Users = append(l.Users, p.ID)
+	}
+	l.Last = d
+	o.Live[n[near]] = l
+	if others := len(l.Users) - 1; others >= 3 {
+		users = max(users, others)
+	}
+	switch {
+	case users >= 5:
+		return 4
+	case users >= 2:
+		return 5
+	case users == 1:
+		return 6
+	case o.Nets[wide][n[wide]].Users > 0:
+		return 7
+	case o.Nets[region][n[region]].Users > 0:
+		return 8
+	}
+	return 9
+}
+
+// take adds an access to its episode. It returns true when that may change the score.
+func (o *organisation) take(e *episode, a *signal.Access) bool {
+	changed := e.Count == 0
+	p := e.p
+	e.Last = max(e.Last, a.Time)
+	e.Count++
+	if a.ARN != "" {
+		e.ARN = a.ARN
+	}
+	if a.Key != "" && len(e.Keys) < 10 && !slices.Contains(e.Keys, a.Key) {
+		e.Keys = append(e.Keys, a.Key)
+	}
+
+	hour := int(a.Time / (3600 * 1000) % 24)
+	if e.Hours&(1<<hour) == 0 {
+		e.Hours |= 1 << hour
+		weekend := 0
+		if e.Weekend {
+			weekend = 1
+		}
+		if p.rareHour(hour, weekend, &o.Hours[p.Kind]) {
+			e.Rare |= 1 << hour
+			changed = e.raise(hours, bin(float64(ones(e.Rare)), 0, 1, 3)) || changed
+		}
+	}
+	api := hashOf(a.Service, a.API)
+	if e.meet(api, seenAPI) {
+		if _, ok := p.APIs[api]; !ok && p.N >= 1 {
+			active := float64(len(o.Users))
+			s := -math.Log((float64(o.Known[api]) + .5) / (active + 1))
+			if _, ok := p.Groups[hashOf("service", a.Service)]; !ok {
+				s = 1 + 1.3*s
+			}
+			e.News += s
+			changed = e.raise(novelty, bin(e.News, 0, 1.2, 3.5, 7, 13)) || changed
+			changed = e.raise(gravity, weigh(a).gravity) || changed
+		}
+	}
+	e.call(a, api)
+	e.meet(hashOf("service", a.Service), seenGroup)
+	if group := hashOf("region", a.Region); a.Region != "" && e.meet(group, seenGroup) {
+		if _, ok := p.Groups[group]; !ok && p.N >= 1 {
+			b := uint8(1)
+			if o.Known[group] == 0 {
+				b = 2
+			}
+			changed = e.raise(where, b) || changed
+		}
+	}
+	if agentKey := hashOf("agent", a.Agent); a.Agent != "" && e.meet(agentKey, seenAgent) {
+		family := hashOf("agent", familyOf(a.Agent))
+		e.meet(family, seenAgent)
+		b := uint8(0)
+		if _, ok := p.Agents[agentKey]; !ok && p.N >= 1 {
+			users := o.Known[family]
+			switch _, ok := p.Agents[family]; {
+			case ok:
+				b = 1
+			case users >= 4:
+				b = 2
+			case users >= 1:
+				b = 3
+			default:
+				b = 4
+			}
+		}
+		changed = e.raise(agent, b) || changed
+	}
+	for _, r := range a.Resources {
+		thing := hashOf("thing", r)
+		if !e.meet(thing, seenThing) {
+			continue
+		}
+		if len(e.Things) < maxEpisodeThings {
+			e.Things = append(e.Things, r)
+		}
+		if _, ok := p.Things[thing]; !ok && p.N >= 1 {
+			e.Fresh++
+			changed = e.raise(things, bin(float64(e.Fresh), 0, 1, 3, 8)) || changed
+		}
+	}
+	if denied(a.Error) {
+		e.Denied++
+		changed = e.raise(refusals, bin(float64(e.Denied), 0, 1, 4)) || changed
+	}
+	if p.N >= 5 {
+		usual := math.Exp(p.Volume) + 3
+		changed = e.raise(volume, bin(float64(e.Count)/usual, 4, 16)) || changed
+	}
+	return o.meetOthers(e, a.Time) || changed
+}
+
+// call notes what was called, for the finding.
+func (e *episode) call(a *signal.Access, api uint64) {
+	for i := range e.Calls {
+		c := &e.Calls[i]
+		if c.API == a.API && c.Service == a.Service && c.Region == a.Region {
+			c.Count++
+			if denied(a.Error) {
+				c.Refused++
+			}
+			c.Last = time.UnixMilli(a.Time).UTC()
+			return
+		}
+	}
+	if len(e.Calls) >= maxCalls {
+		return
+	}
+	at := time.UnixMilli(a.Time).UTC()
+	c := signal.Call{Service: a.Service, API: a.API, Region: a.Region, Count: 1, First: at, Last: at, Event: a.ID}
+	if denied(a.Error) {
+		c.Refused = 1
+	}
+	e.Calls = append(e.Calls, c)
+}
+
+// meetOthers looks for the same user at a place that it knows better, at about the same time.
+func (o *organisation) meetOthers(e *episode, now int64) bool {
+	const about = 90 * 60 * 1000
+	p := e.p
+	known := e.Bins[network]
+	slot, oldest := -1, 0
+	b := uint8(0)
+	for i := range p.recent {
+		s := &p.recent[i]
+		if s.near == e.Nets[near] {
+			slot = i
+			continue
+		}
+		if p.recent[i].last < p.recent[oldest].last {
+			oldest = i
+		}
+		if s.last == 0 || s.wide == e.Nets[wide] || s.known >= known {
+			continue
+		}
+		if now-s.last <= about && now >= s.first {
+			b = max(b, 1)
+			if s.last > e.Begun && s.first < e.Begun { // there before it began here, and after
+				b = 2
+			}
+		}
+	}
+	if slot < 0 {
+		slot = oldest
+		p.recent[slot] = sighting{near: e.Nets[near], wide: e.Nets[wide], first: now}
+	}
+	s := &p.recent[slot]
+	if now-s.last > 12*3600*1000 {
+		s.first = now
+	}
+	s.last, s.known = now, known
+	return e.raise(overlap, b)
+}
+
+// roll closes the day and begins d: what has waited long enough is learnt, and the threshold follows what was seen.
+func (o *organisation) roll(c *Config, d int32) {
+	keep := o.Open[:0]
+	for _, e := range o.Open {
+		if e.Learn == 0 && e.Day < d {
+			o.Scores = append(o.Scores, scored{e.Day, e.Score})
+			e.Learn = e.Day + 1 + c.Delay
+			if e.Score > o.Doubt {
+				e.Learn += c.Quarantine
+			}
+		}
+		if e.Learn == 0 || e.Learn > d {
+			keep = append(keep, e)
+			continue
+		}
+		delete(o.index, key{e.User, e.Address, e.Day})
+		if e.Grade == 0 {
+			o.learn(e)
+		}
+	}
+	clear(o.Open[len(keep):])
+	o.Open = keep
+	gone := float32(math.Pow(.5, float64(d-o.Day)/45))
+	for _, p := range o.Users {
+		p.Tally.fade(gone)
+	}
+	for k := range o.Like {
+		o.Like[k][0].fade(gone)
+		o.Like[k][1].fade(gone)
+	}
+	o.Day = d
+	for n, l := range o.Live {
+		if d-l.Last > 5 {
+			delete(o.Live, n)
+		}
+	}
+	for n, g := range o.Granted {
+		if o.Now-g.At > 2*day {
+			delete(o.Granted, n)
+		}
+	}
+	o.threshold(*c)
+}
+
+// learn takes an episode for ordinary life.
+func (o *organisation) learn(e *episode) {
+	p := e.p
+	if p.Kind < kinds {
+		o.like(p).add(&e.Bins, 1)
+	}
+	p.Tally.add(&e.Bins, 1)
+	if p.Last != e.Day {
+		p.Days++
+		p.Last = max(p.Last, e.Day)
+	}
+	for w := range widths {
+		if note(p.Nets[w], e.Nets[w], e.Day, maxNets) {
+			pl := o.Nets[w][e.Nets[w]]
+			pl.Users++
+			o.Nets[w][e.Nets[w]] = pl
+		}
+		pl := o.Nets[w][e.Nets[w]]
+		pl.Last = max(pl.Last, e.Day)
+		o.Nets[w][e.Nets[w]] = pl
+	}
+	for k, what := range e.Seen {
+		m, limit := p.APIs, maxThings
+		switch what {
+		case seenGroup:
+			m = p.Groups
+		case seenAgent:
+			m = p.Agents
+		case seenThing:
+			m = p.Things
+		}
+		if note(m, k, e.Day, limit) && o.Known[k] < math.MaxUint16 {
+			o.Known[k]++
+		}
+	}
+	weekend := 0
+	if e.Weekend {
+		weekend = 1
+	}
+	for h := range 24 {
+		if e.Hours&(1<<h) != 0 {
+			p.Hours[weekend][h]++
+			o.Hours[p.Kind][weekend][h]++
+		}
+	}
+	p.N++
+	p.Volume += (math.Log(float64(e.Count)) - p.Volume) / min(p.N, 60)
+}
+
+// threshold sets the score above which an episode is told, by what was exceeded as often as the configuration allows, and the
+// score above which it is learnt late.
+func (o *organisation) threshold(c Config) {
+	const weeks = 6
+	cut := 0
+	for cut < len(o.Scores) && o.Scores[cut].Day <= o.Day-7*weeks {
+		cut++
+	}
+	o.Scores = o.Scores[cut:]
+	o.Limit, o.Doubt = c.Least, c.Least
+	days := min(o.Day-o.Begun, 7*weeks)
+	if len(o.Scores) == 0 || days < 7 {
+		return
+	}
+	s := make([]float64, len(o.Scores))
+	for i := range o.Scores {
+		s[i] = o.Scores[i].Score
+	}
+	slices.Sort(s)
+	slices.Reverse(s)
+	at := func(perWeek float64) float64 { return s[min(len(s)-1, int(perWeek*float64(days)/7))] }
+	o.Limit = max(at(c.Alarms), c.Least)
+	o.Doubt = at(8 * c.Alarms)
+}
+
+func hashOf(a, b string) uint64 {
+	return xxhash.Sum64String(a)*31 ^ xxhash.Sum64String(b)
+}
+
+func denied(code string) bool {
+	return code != "" && (strings.Contains(code, "Denied") || strings.Contains(code, "Unauthorized") || strings.Contains(code, "LoginFailure") || strings.Contains(code, "Forbidden") || strings.Contains(code, "AuthFailure"))
+}
+
+// familyOf returns what an agent is without its version: the browser's kind with its system, or the first product.
+func familyOf(a string) string {
+	if rest, ok := strings.CutPrefix(a, "Mozilla/"); ok {
+		if i := strings.IndexByte(rest, '('); i >= 0 {
+			rest = rest[i+1:]
+		}
+		rest, _, _ = strings.Cut(rest, ")")
+		return "browser " + strings.TrimRight(rest, "0123456789._ ;:rv")
+	}
+	a = strings.Trim(a, "[]")
+	a, _, _ = strings.Cut(a, " ")
+	a, _, _ = strings.Cut(a, "/")
+	return a
+}
