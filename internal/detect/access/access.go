@@ -34,13 +34,14 @@ func (c Config) withDefaults() Config {
 
 // Detector judges accesses, one after the other. Not safe for concurrent use.
 type Detector struct {
-	c    Config
-	orgs map[string]*organisation
+	c        Config
+	meanings map[string]meaning
+	orgs     map[string]*organisation
 }
 
 // New returns a detector that has seen nothing.
 func New(c Config) *Detector {
-	return &Detector{c: c.withDefaults(), orgs: map[string]*organisation{}}
+	return &Detector{c: c.withDefaults(), meanings: newMeanings(), orgs: map[string]*organisation{}}
 }
 
 // Verdict is what a detector says of one access.
@@ -48,6 +49,27 @@ type Verdict struct {
 	User  string  // who it was, sessions traced to who began them
 	Score float64 // of the access' episode so far; higher is stranger, comparable between users
 	Grade float64 // 0 to 1; above 0 where a finding is told
+
+	e *episode
+}
+
+// Attribution returns each part's share in what speaks for an intruder. The shares add up to 1; nil when nothing does.
+func (v *Verdict) Attribution() map[string]float64 {
+	if v.e == nil {
+		return nil
+	}
+	var sum float64
+	for _, r := range v.e.Ratios {
+		sum += max(r, 0)
+	}
+	if sum == 0 {
+		return nil
+	}
+	m := map[string]float64{}
+	for p, r := range v.e.Ratios {
+		m[names[p]] = max(r, 0) / sum
+	}
+	return m
 }
 
 // Observe judges an access and takes it in.
@@ -60,6 +82,6 @@ func (d *Detector) Observe(a *signal.Access) Verdict {
 		o = newOrganisation(int32(a.Time / day))
 		d.orgs[a.Org] = o
 	}
-	e := o.observe(&d.c, a)
-	return Verdict{e.User, e.Score, e.Grade}
+	e := d.observe(o, a)
+	return Verdict{e.User, e.Score, e.Grade, e}
 }

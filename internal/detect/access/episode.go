@@ -32,8 +32,7 @@ type episode struct {
 	Weekend bool
 	ARN     string
 
-	p     *profile
-	shown float64 // score of the finding as last told; 0: none
+	p *profile
 }
 
 // What a hash in Seen is of.

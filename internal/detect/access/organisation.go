@@ -72,10 +72,10 @@ func newOrganisation(d int32) *organisation {
 }
 
 // observe judges one access and returns its episode.
-func (o *organisation) observe(c *Config, a *signal.Access) *episode {
+func (det *Detector) observe(o *organisation, a *signal.Access) *episode {
 	d := int32(a.Time / day)
 	if d > o.Day {
-		o.roll(c, d)
+		o.roll(&det.c, d)
 	}
 	o.Now = max(o.Now, a.Time)
 	user := o.trace(a)
@@ -86,10 +86,10 @@ func (o *organisation) observe(c *Config, a *signal.Access) *episode {
 		o.index[k] = e
 		o.Open = append(o.Open, e)
 	}
-	if o.take(e, a) {
+	if det.take(o, e, a) {
 		e.score(o.like(e.p))
 		e.Grade = 0
-		if o.Day-o.Begun >= c.Learning {
+		if o.Day-o.Begun >= det.c.Learning {
 			e.Grade = gradeOf(e.Score, o.Limit)
 		}
 	}
@@ -196,7 +196,7 @@ func (o *organisation) network(p *profile, n *networks, d int32) uint8 {
 }
 
 // take adds an access to its episode. It returns true when that may change the score.
-func (o *organisation) take(e *episode, a *signal.Access) bool {
+func (det *Detector) take(o *organisation, e *episode, a *signal.Access) bool {
 	changed := e.Count == 0
 	p := e.p
 	e.Last = max(e.Last, a.Time)
@@ -230,7 +230,7 @@ func (o *organisation) take(e *episode, a *signal.Access) bool {
 			}
 			e.News += s
 			changed = e.raise(novelty, bin(e.News, 0, 1.2, 3.5, 7, 13)) || changed
-			changed = e.raise(gravity, weigh(a).gravity) || changed
+			changed = e.raise(gravity, det.weigh(a).gravity) || changed
 		}
 	}
 	e.call(a, api)
