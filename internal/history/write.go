@@ -195,6 +195,7 @@ func count(rejected *[4]int, err error) bool {
 // entry returns what is known of a series, making it known.
 func (h *History) entry(s *signal.Series) *entry {
 	if e, ok := h.writer.series[s.ID]; ok && same(e.labels, s.Labels) {
+		e.labels = s.Labels // where they are now: the next comparison is by place
 		return e
 	}
 	e := &entry{labels: s.Labels, bad: !valid(s.Labels)}

@@ -14,7 +14,8 @@ import (
 )
 
 // Sink takes what a source has read. Append returns when the batch is durable; only then does a source acknowledge upstream.
-// It keeps nothing of the batch, so the caller may reuse it. Safe for concurrent use.
+// It keeps nothing of the batch but the labels of its series, so the caller may reuse it, and never changes labels. Safe for
+// concurrent use.
 type Sink interface {
 	Append(ctx context.Context, b *signal.Batch) error
 }

@@ -22,8 +22,8 @@ type gather struct {
 	partition int
 	began     time.Time
 	batch     signal.Batch
-	index     map[signal.SeriesID]int32
-	labels    []signal.Label // backs the labels in batch.Dict, as the caller may reuse theirs
+	call      uint64                    // the Append that all its series are of; 0 where they are of several
+	index     map[signal.SeriesID]int32 // of the first series of the dictionary; more are added when another Append joins
 	bytes     int
 	done      chan struct{}
 	err       error // set before done is closed
@@ -42,7 +42,8 @@ type place struct {
 	index     int32
 }
 
-// Append hands b to the stream and returns when it is durable. It keeps nothing of b. It fails with ErrFull when there is no
+// Append hands b to the stream and returns when it is durable. It keeps nothing of b but the labels of its series, which are
+// never to be changed. It fails with ErrFull when there is no
 // room, and with the context's error when that ends first: then some of b may be stored, and so it is when any other error is
 // returned; the caller sends b again, and readers take what comes twice.
 func (s *Stream) Append(ctx context.Context, b *signal.Batch) error {
@@ -76,16 +77,15 @@ func (s *Stream) Append(ctx context.Context, b *signal.Batch) error {
 // gather adds the rows of b to the gathers of their partitions and returns those.
 func (s *Stream) gather(ctx context.Context, b *signal.Batch) ([]*gather, error) {
 	var in []*gather
-	places := make([]place, len(b.Dict))
-	for i := range places {
-		places[i].partition = -1
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.calls++
+	call, places := s.calls, s.takePlaces(len(b.Dict))
+	defer s.givePlaces(places)
 	// at returns the gather and the index for a series of b, with room for n more bytes.
 	at := func(series int32, n int) (*gather, int32, error) {
 		p := &places[series]
-		if p.partition < 0 {
+		if p.in == nil {
 			p.partition = s.partition(b.Dict[series].Entity)
 		}
 		g, err := s.room(ctx, p.partition, n)
@@ -93,7 +93,7 @@ func (s *Stream) gather(ctx context.Context, b *signal.Batch) ([]*gather, error)
 			return nil, 0, err
 		}
 		if g != p.in {
-			p.in, p.index = g, g.series(b.Dict[series])
+			p.in, p.index = g, g.series(&b.Dict[series], call)
 			if len(in) == 0 || in[len(in)-1] != g && !slices.Contains(in, g) {
 				in = append(in, g)
 			}
@@ -142,6 +142,23 @@ func (s *Stream) gather(ctx context.Context, b *signal.Batch) ([]*gather, error)
 		}
 	}
 	return in, nil
+}
+
+// takePlaces returns n empty places. mu is held.
+func (s *Stream) takePlaces(n int) []place {
+	var p []place
+	if k := len(s.places); k > 0 {
+		p, s.places = s.places[k-1], s.places[:k-1]
+	}
+	return slices.Grow(p, n)[:n]
+}
+
+// givePlaces keeps the memory of places for the next. mu is held.
+func (s *Stream) givePlaces(p []place) {
+	clear(p)
+	if len(s.places) < 16 && cap(p) <= 8*gatherRows {
+		s.places = append(s.places, p[:0])
+	}
 }
 
 // partition returns where an entity's samples go.
@@ -226,20 +243,25 @@ func (s *Stream) nudge() {
 	}
 }
 
-// series returns the index of s in the gather's dictionary.
-func (g *gather) series(s signal.Series) int32 {
-	if i, ok := g.index[s.ID]; ok && slices.Equal(g.batch.Dict[i].Labels, s.Labels) {
-		return i
+// series returns the index of s in the gather's dictionary. A batch has each series once, so that only the series of several
+// Appends have to be looked for.
+func (g *gather) series(s *signal.Series, call uint64) int32 {
+	switch {
+	case len(g.batch.Dict) == 0:
+		g.call = call
+	case g.call != call:
+		g.call = 0
+		for i := len(g.index); i < len(g.batch.Dict); i++ {
+			g.index[g.batch.Dict[i].ID] = int32(i)
+		}
+		if i, ok := g.index[s.ID]; ok && slices.Equal(g.batch.Dict[i].Labels, s.Labels) {
+			return i
+		}
 	}
-	n := len(g.labels)
-	g.labels = append(g.labels, s.Labels...)
-	s.Labels = g.labels[n:len(g.labels):len(g.labels)]
 	for _, l := range s.Labels {
 		g.bytes += len(l.Name) + len(l.Value)
 	}
-	i := g.batch.AddSeries(s)
-	g.index[s.ID] = i
-	return i
+	return g.batch.AddSeries(*s)
 }
 
 // publish packs and sends what is queued, in order, and queues what has waited long enough. It ends when the stream is
@@ -313,11 +335,16 @@ func (s *Stream) acknowledge() {
 	for p := range s.acks {
 		select {
 		case ack := <-p.ack.Ok():
+			p.g.batch.ID = batchID(strconv.Itoa(p.g.partition), ack.Sequence)
+			free := s.tail.add(ack.Sequence, p.g)
 			s.last.Store(ack.Sequence)
 			s.metrics.samples.Add(float64(p.g.batch.Len()))
 			s.metrics.messages.Inc()
 			s.rate.add(time.Now(), p.g.batch.Len())
 			s.finish(p.g, nil)
+			for _, g := range free {
+				s.recycle(g)
+			}
 		case err := <-p.ack.Err():
 			if isFull(err) {
 				err = fmt.Errorf("%w: it holds its %d bytes, and readers are behind", ErrFull, s.cfg.MaxBytes)
@@ -343,14 +370,22 @@ func (s *Stream) finish(g *gather, err error) {
 	g.err = err
 	close(g.done)
 	<-s.slots
-	if cap(g.batch.Series) > 8*gatherRows || cap(g.labels) > 64*gatherRows {
+	if err != nil {
+		s.recycle(g) // on success it is in the tail
+	}
+}
+
+// recycle keeps the memory of a gather that nobody reads any more for the next.
+func (s *Stream) recycle(g *gather) {
+	if cap(g.batch.Series) > 8*gatherRows || cap(g.batch.Dict) > 8*gatherRows {
 		return // one of unusual size is not kept
 	}
 	// Whoever waits reads g.err after done: a gather in use again would show another's. So only its memory goes on.
-	next := &gather{batch: g.batch, index: g.index, labels: g.labels[:0]}
+	next := &gather{batch: g.batch, index: g.index}
 	clear(next.index)
 	clear(next.batch.Dict)
 	clear(next.batch.Histograms)
+	clear(next.batch.Meta)
 	next.batch.Reset()
 	s.mu.Lock()
 	defer s.mu.Unlock()

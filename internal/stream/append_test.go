@@ -63,22 +63,18 @@ func TestConcurrentAppendsAreGatheredAndNoneIsLost(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range sources {
 		wg.Go(func() {
-			b := &signal.Batch{} // used again: the stream keeps nothing of it
-			labels := make([]signal.Label, 0, 64)
+			b := &signal.Batch{} // used again: the stream keeps nothing of it but labels
 			for r := range rounds {
 				b.Reset()
-				labels = labels[:0]
 				for k := range series {
-					n := len(labels)
-					labels = append(labels,
-						signal.Label{Name: "__name__", Value: "m"}, signal.Label{Name: "host_name", Value: fmt.Sprint("web-", i)},
-						signal.Label{Name: "k", Value: fmt.Sprint(k)})
-					b.Add(b.AddSeries(signal.MakeSeries(signal.Labels(labels[n:]))), int64(r), 1)
+					b.Add(b.AddSeries(signal.MakeSeries(signal.Labels{
+						{Name: "__name__", Value: "m"}, {Name: "host_name", Value: fmt.Sprint("web-", i)}, {Name: "k", Value: fmt.Sprint(k)},
+					})), int64(r), 1)
 				}
 				if err := s.Append(t.Context(), b); err != nil {
 					t.Error(err)
 				}
-				clear(labels)
+				clear(b.Dict)
 			}
 		})
 	}

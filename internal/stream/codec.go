@@ -14,9 +14,9 @@ import (
 	"homeostat/internal/signal"
 )
 
-// A message is one byte, the version, and a zstd frame (with its own checksum) of these columns. Numbers are varints; a
+// A message is one byte, the version, and zstd frames (with checksums of their own) of these columns. Numbers are varints; a
 // "string" is an index into the table of strings that comes first, so that a label that a thousand series share is written
-// once:
+// once. The first frame, the head, ends with the series: one that comes again is packed once. A reader sees one text.
 //
 //	strings    count, then each: length, bytes
 //	series     count, then each: labels, then a pair of strings for each
@@ -49,14 +49,27 @@ type encoder struct {
 	table   []string
 	raw     []byte
 	body    []byte
+	heads   map[*signal.Label]*packed // by the labels of the first series
+	older   map[*signal.Label]*packed // the generation before: what isn't met again is forgotten
+	bytes   int                       // of heads
 }
+
+// packed is the head of messages that a source sends again and again.
+type packed struct {
+	series []signal.Labels // of each series: they never change, so that their place in memory tells what they are
+	frame  []byte
+	raw    int // bytes unpacked
+}
+
+// headsPacked bounds the heads of one generation, in bytes.
+const headsPacked = 8 << 20
 
 func newEncoder() (*encoder, error) {
 	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(256<<10))
 	if err != nil {
 		return nil, err
 	}
-	return &encoder{zstd: z, strings: map[string]uint64{}}, nil
+	return &encoder{zstd: z, strings: map[string]uint64{}, heads: map[*signal.Label]*packed{}}, nil
 }
 
 // str returns the index of s in the table of strings.
@@ -75,55 +88,113 @@ func (e *encoder) appendMessage(dst []byte, b *signal.Batch) ([]byte, error) {
 	if err := check(b); err != nil {
 		return dst, err
 	}
-	clear(e.strings)
-	e.table = e.table[:0]
-
-	// The body comes first: it fills the table of strings, which stands before it.
-	p := e.body[:0]
-	p = binary.AppendUvarint(p, uint64(len(b.Dict)))
-	for i := range b.Dict {
-		ls := b.Dict[i].Labels
-		p = binary.AppendUvarint(p, uint64(len(ls)))
-		for _, l := range ls {
-			p = binary.AppendUvarint(p, e.str(l.Name))
-			p = binary.AppendUvarint(p, e.str(l.Value))
-		}
+	n := len(dst)
+	dst = append(dst, codecVersion)
+	head := e.met(b)
+	if head == nil {
+		at := len(dst)
+		raw, meta := e.appendHead(e.raw[:0], b)
+		e.raw, e.body = raw, meta
+		dst = e.zstd.EncodeAll(raw, dst)
+		head = e.meet(b, dst[at:], len(raw))
+	} else {
+		dst = append(dst, head.frame...)
+		e.body = binary.AppendUvarint(e.body[:0], 0) // of meta
 	}
-	p = appendRows(p, b)
-	p = binary.AppendUvarint(p, uint64(len(b.Histograms)))
+	raw := appendRows(e.raw[:0], b)
+	raw = binary.AppendUvarint(raw, uint64(len(b.Histograms)))
 	var before int64
 	for i := range b.Histograms {
 		h := &b.Histograms[i]
-		p = binary.AppendUvarint(p, uint64(h.Series))
-		p = binary.AppendVarint(p, h.Time-before)
-		p = binary.AppendUvarint(p, uint64(len(h.Data)))
-		p = append(p, h.Data...)
+		raw = binary.AppendUvarint(raw, uint64(h.Series))
+		raw = binary.AppendVarint(raw, h.Time-before)
+		raw = binary.AppendUvarint(raw, uint64(len(h.Data)))
+		raw = append(raw, h.Data...)
 		before = h.Time
 	}
-	p = binary.AppendUvarint(p, uint64(len(b.Meta)))
-	for _, m := range b.Meta {
-		for _, s := range [...]string{m.Name, m.Type, m.Unit, m.Help} {
-			p = binary.AppendUvarint(p, e.str(s))
-		}
-	}
-	e.body = p
-
-	raw := binary.AppendUvarint(e.raw[:0], uint64(len(e.table)))
-	for _, s := range e.table {
-		raw = binary.AppendUvarint(raw, uint64(len(s)))
-		raw = append(raw, s...)
-	}
-	raw = append(raw, p...)
+	raw = append(raw, e.body...)
 	e.raw = raw
-	if len(raw) > maxRaw {
-		return dst, fmt.Errorf("batch of %d samples takes %d bytes, %d at most", b.Len(), len(raw), maxRaw)
+	if size := head.raw + len(raw); size > maxRaw {
+		return dst[:n], fmt.Errorf("batch of %d samples takes %d bytes, %d at most", b.Len(), size, maxRaw)
 	}
-	n := len(dst)
-	dst = e.zstd.EncodeAll(raw, append(dst, codecVersion))
+	dst = e.zstd.EncodeAll(raw, dst)
 	if len(dst)-n > maxMessage {
 		return dst[:n], fmt.Errorf("batch of %d samples takes %d bytes packed, %d at most", b.Len(), len(dst)-n, maxMessage)
 	}
 	return dst, nil
+}
+
+// appendHead appends strings and series to p. It returns meta, the message's last part, too, whose strings are in the head.
+func (e *encoder) appendHead(p []byte, b *signal.Batch) (head, meta []byte) {
+	clear(e.strings)
+	e.table = e.table[:0]
+	// The series come first: they fill the table of strings, which stands before them.
+	q := binary.AppendUvarint(e.body[:0], uint64(len(b.Dict)))
+	for i := range b.Dict {
+		ls := b.Dict[i].Labels
+		q = binary.AppendUvarint(q, uint64(len(ls)))
+		for _, l := range ls {
+			q = binary.AppendUvarint(q, e.str(l.Name))
+			q = binary.AppendUvarint(q, e.str(l.Value))
+		}
+	}
+	series := len(q)
+	q = binary.AppendUvarint(q, uint64(len(b.Meta)))
+	for _, m := range b.Meta {
+		for _, s := range [...]string{m.Name, m.Type, m.Unit, m.Help} {
+			q = binary.AppendUvarint(q, e.str(s))
+		}
+	}
+	p = binary.AppendUvarint(p, uint64(len(e.table)))
+	for _, s := range e.table {
+		p = binary.AppendUvarint(p, uint64(len(s)))
+		p = append(p, s...)
+	}
+	return append(p, q[:series]...), q[series:]
+}
+
+// met returns the head of b where it was packed before, or nil.
+func (e *encoder) met(b *signal.Batch) *packed {
+	if len(b.Meta) > 0 || len(b.Dict) == 0 || len(b.Dict[0].Labels) == 0 {
+		return nil
+	}
+	h, ok := e.heads[&b.Dict[0].Labels[0]]
+	if !ok {
+		h, ok = e.older[&b.Dict[0].Labels[0]]
+	}
+	if !ok || len(h.series) != len(b.Dict) {
+		return nil
+	}
+	for i := range b.Dict {
+		if ls, known := b.Dict[i].Labels, h.series[i]; len(ls) != len(known) || &ls[0] != &known[0] {
+			return nil
+		}
+	}
+	return h
+}
+
+// meet returns the head that was just packed, and remembers it in place of the one that began with the same series.
+func (e *encoder) meet(b *signal.Batch, frame []byte, raw int) *packed {
+	h := &packed{raw: raw}
+	if len(b.Meta) > 0 || len(b.Dict) == 0 {
+		return h
+	}
+	size := len(frame) + 24*len(b.Dict)
+	if size > headBytes {
+		return h
+	}
+	for i := range b.Dict {
+		if len(b.Dict[i].Labels) == 0 {
+			return h
+		}
+		h.series = append(h.series, b.Dict[i].Labels)
+	}
+	h.frame = bytes.Clone(frame)
+	if e.bytes += size; e.bytes > headsPacked {
+		e.older, e.heads, e.bytes = e.heads, map[*signal.Label]*packed{}, size
+	}
+	e.heads[&h.series[0][0]] = h
+	return h
 }
 
 func appendRows(p []byte, b *signal.Batch) []byte {

@@ -18,8 +18,9 @@ import (
 const readAhead = 128
 
 // Read calls fn with each message after the position after, in order, each once, and waits for more until ctx ends or fn
-// fails; it returns the context's cause or fn's error. The batch and its columns are valid only within fn; the labels in its
-// dictionary may be kept. What doesn't decode is counted, logged and stepped over.
+// fails; it returns the context's cause or fn's error. The batch and its columns are valid only within fn, which must not
+// change them, as other readers see the same; the labels in its dictionary may be kept. What doesn't decode is counted,
+// logged and stepped over.
 func (s *Stream) Read(ctx context.Context, after uint64, fn func(seq uint64, b *signal.Batch) error) error {
 	dec, err := newDecoder()
 	if err != nil {
@@ -32,12 +33,21 @@ func (s *Stream) Read(ctx context.Context, after uint64, fn func(seq uint64, b *
 	}
 	r := reader{s: s, dec: dec, last: after, fn: fn}
 	for {
-		err := r.run(ctx)
+		err := r.follow(ctx)
+		if err == nil {
+			err = r.catchUp(ctx)
+		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if f, ok := errors.AsType[*fnError](err); ok {
 			return f.err
+		}
+		if err == nil {
+			continue // up with the tail
+		}
+		if errors.Is(err, ErrClosed) {
+			return err
 		}
 		s.metrics.resets.Inc()
 		s.log.DebugContext(ctx, "stream reader starts again", "position", r.last, "err", err)
@@ -66,8 +76,35 @@ type fnError struct{ err error }
 
 func (e *fnError) Error() string { return e.err.Error() }
 
-// run reads with one ordered consumer until something fails.
-func (r *reader) run(ctx context.Context) error {
+// follow reads from the tail, and returns nil when it doesn't have what comes next.
+func (r *reader) follow(ctx context.Context) error {
+	for {
+		k, came, ok := r.s.tail.take(r.last + 1)
+		switch {
+		case !ok:
+			return nil
+		case k != nil:
+			err := r.hand(r.last+1, &k.batch)
+			if free := r.s.tail.release(k); free != nil {
+				r.s.recycle(free)
+			}
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		select {
+		case <-came:
+		case <-r.s.stop:
+			return ErrClosed
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// catchUp reads with one ordered consumer of JetStream until something fails, and returns nil when the tail has the rest.
+func (r *reader) catchUp(ctx context.Context) error {
 	cons, err := r.s.js.OrderedConsumer(ctx, streamName, jetstream.OrderedConsumerConfig{
 		FilterSubjects:    []string{"samples.*"},
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
@@ -89,6 +126,9 @@ func (r *reader) run(ctx context.Context) error {
 		}
 		if err := r.take(ctx, msg); err != nil {
 			return err
+		}
+		if r.s.tail.near(r.last + 1) {
+			return nil
 		}
 	}
 }
@@ -125,8 +165,18 @@ func (r *reader) take(ctx context.Context, msg jetstream.Msg) error {
 		r.last = seq
 		return nil
 	}
-	r.batch.ID = signal.KindBatch + "-" + partition + "-" + strconv.FormatUint(seq, 10)
-	if err := r.fn(seq, &r.batch); err != nil {
+	r.batch.ID = batchID(partition, seq)
+	return r.hand(seq, &r.batch)
+}
+
+// batchID names a message.
+func batchID(partition string, seq uint64) string {
+	return signal.KindBatch + "-" + partition + "-" + strconv.FormatUint(seq, 10)
+}
+
+// hand gives one message to the reader's function.
+func (r *reader) hand(seq uint64, b *signal.Batch) error {
+	if err := r.fn(seq, b); err != nil {
 		return &fnError{err}
 	}
 	r.last = seq

@@ -120,6 +120,7 @@ func (s *Stream) start(ctx context.Context) error {
 	}
 	s.opened = st.CachedInfo().State.LastSeq
 	s.last.Store(s.opened)
+	s.tail.start(s.opened + 1)
 	return s.checkDisk()
 }
 

@@ -10,7 +10,8 @@
 // most Config.Sync. When more comes than the disk takes, Append waits; when there is no room it refuses with [ErrFull], and
 // takes again by itself once there is. Nothing that was taken is ever dropped silently.
 //
-// [Stream.Read] delivers from a position on. A position is JetStream's sequence number; the reader keeps it with its own
+// [Stream.Read] delivers from a position on: the newest from memory, as they were before they were packed, what lies further back
+// from JetStream. A position is JetStream's sequence number; the reader keeps it with its own
 // state, so that the two can't disagree. JetStream's acknowledgements by consumers are not used: measured, acknowledge-all
 // loses what was delivered and not processed, explicit ones bring it back out of order.
 //
@@ -83,6 +84,7 @@ type Stream struct {
 	full   atomic.Pointer[string]
 	spent  atomic.Int64 // bytes published since the disk was last looked at
 	rate   meter
+	tail   tail
 
 	slots chan struct{} // one for each gather that is not acknowledged
 	acks  chan pending
@@ -95,6 +97,8 @@ type Stream struct {
 	queue  []*gather  // to be published, in order
 	oldest []*gather  // open ones in the order of their beginning
 	free   []*gather  // kept for their memory
+	places [][]place  // likewise
+	calls  uint64     // of Append, so far
 	closed bool
 }
 
@@ -161,6 +165,9 @@ func (s *Stream) Partitions() int { return s.cfg.Partitions }
 func (s *Stream) Trim(ctx context.Context, upTo uint64) error {
 	if upTo == 0 {
 		return nil
+	}
+	for _, g := range s.tail.trim(upTo) {
+		s.recycle(g)
 	}
 	st, err := s.js.Stream(ctx, streamName)
 	if err != nil {
