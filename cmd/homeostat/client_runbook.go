@@ -31,8 +31,10 @@ func runbookCommand() *cobra.Command {
 validate and show need no running loop.`,
 	}, runbookList(), runbookShow(), runbookValidate(), runbookRun(), runbookExecutions(),
 		decideCommand("approve", "Let an execution that waits for approval go on"),
-		decideCommand("reject", "End an execution that waits for approval"),
-		decideCommand("cancel", "End an execution: the step that it is at is stopped"))
+		decideCommand("reject", "End an execution that waits for a person"),
+		decideCommand("continue", "Let an execution go on that is paused, or that asks what came of a change"),
+		decideCommand("cancel", "End an execution: the step that it is at is stopped"),
+		runbookReset())
 }
 
 func runbookList() *cobra.Command {
@@ -80,8 +82,9 @@ type shownRunbook struct {
 }
 
 type shownStep struct {
-	Name   string `json:"name"`
-	Action string `json:"action"`
+	Name   string              `json:"name"`
+	Action string              `json:"action"`
+	Ways   []signal.RunbookWay `json:"ways,omitempty"` // from it; of Automation documents
 }
 
 func runbookShow() *cobra.Command {
@@ -99,7 +102,13 @@ func runbookShow() *cobra.Command {
 			}
 			out := shownRunbook{Name: doc.Name, Version: doc.Version, Type: doc.Type, Schema: doc.SchemaVersion, Description: doc.Description, Parameters: doc.Parameters, Steps: []shownStep{}, Text: string(text)}
 			for _, s := range doc.Steps {
-				out.Steps = append(out.Steps, shownStep{s.Name, s.Action})
+				out.Steps = append(out.Steps, shownStep{Name: s.Name, Action: s.Action})
+			}
+			if doc.Type == automation.TypeAutomation {
+				for _, way := range automation.Ways(doc.Steps) {
+					i := slices.IndexFunc(out.Steps, func(s shownStep) bool { return s.Name == way.From })
+					out.Steps[i].Ways = append(out.Steps[i].Ways, signal.RunbookWay(way))
+				}
 			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), out)
@@ -154,9 +163,17 @@ func printRunbook(w io.Writer, b shownRunbook) {
 		t.print(w, p)
 	}
 	fmt.Fprintln(w)
-	t := &table{head: []string{"STEP", "ACTION"}}
+	t := &table{head: []string{"STEP", "ACTION", "THEN"}}
 	for _, s := range b.Steps {
-		t.row(s.Name, s.Action)
+		var then []string
+		for _, way := range s.Ways {
+			to := cmp.Or(way.To, "the end")
+			if way.When != "" {
+				to += " (" + way.When + ")"
+			}
+			then = append(then, to)
+		}
+		t.row(s.Name, s.Action, strings.Join(then, ", "))
 	}
 	t.print(w, p)
 }
@@ -243,6 +260,8 @@ func runbookRun() *cobra.Command {
 	var wait bool
 	cmd := &cobra.Command{
 		Use: "run NAME", Short: "Start a runbook, behind the same guards as a route's", Args: cobra.ExactArgs(1),
+		Long: `Starts a runbook. In mode observe, the default, nothing is changed, and the plan is printed: each step, the request of each
+call, what changes something, and what the steps that only read were answered.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := f.client()
 			if err != nil {
@@ -272,7 +291,8 @@ func runbookRun() *cobra.Command {
 			if err := c.do(cmd.Context(), http.MethodPost, "/api/runbooks/"+escape(args[0])+"/run", nil, body, &x); err != nil {
 				return err
 			}
-			if wait {
+			plan := signal.Mode(mode) == signal.Observe // it is over at once
+			if wait || plan {
 				fmt.Fprintln(cmd.ErrOrStderr(), clean(x.ID)+" runs")
 				if x, err = c.await(cmd.Context(), x.ID, cmd.ErrOrStderr()); err != nil {
 					return err
@@ -282,6 +302,8 @@ func runbookRun() *cobra.Command {
 				if err := printJSON(cmd.OutOrStdout(), x); err != nil {
 					return err
 				}
+			} else if plan {
+				printPlan(cmd.OutOrStdout(), x)
 			} else if wait {
 				printExecution(cmd.OutOrStdout(), x)
 			} else {
@@ -324,6 +346,47 @@ func (c *client) await(ctx context.Context, id string, w io.Writer) (signal.Exec
 		case <-time.After(500 * time.Millisecond):
 		}
 	}
+}
+
+// printPlan prints what an execution in observe found and would have done.
+func printPlan(w io.Writer, x signal.Execution) {
+	head := x
+	head.Steps = nil
+	printExecution(w, head)
+	p := newPaint(w)
+	for i, s := range x.Steps {
+		does := "reads"
+		switch {
+		case s.Would != "":
+			does = "would " + s.Would
+		case s.Effect == "changing":
+			does = "changes"
+		}
+		fmt.Fprintf(w, "\n%d. %s  %s  %s\n", i+1, p.bold(clean(s.Name)), clean(s.Action), p.state(s.Effect))
+		lines := [][2]string{{"", clean(does)}, {"note", clean(s.Note)}, {"error", clean(s.Error)}}
+		for _, m := range []struct {
+			what string
+			of   map[string]any
+		}{{"request", s.Inputs}, {"answer", s.Outputs}} {
+			if len(m.of) > 0 {
+				lines = append(lines, [2]string{m.what, clean(short(jsonText(m.of)))})
+			}
+		}
+		for _, l := range lines {
+			if l[1] != "" && l[1] != "reads" {
+				fmt.Fprintf(w, "   %s\n", strings.TrimSpace(p.soft(l[0])+" "+l[1]))
+			}
+		}
+	}
+}
+
+// short cuts an answer that fills a screen; --json has it whole.
+func short(s string) string {
+	const most = 2000
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
 }
 
 func runbookExecutions() *cobra.Command {
@@ -392,7 +455,15 @@ func printExecution(w io.Writer, x signal.Execution) {
 		fmt.Fprintf(w, "%s %s\n", p.soft("parameter "+clean(k)), clean(jsonText(x.Parameters[k])))
 	}
 	if a := x.Approval; a != nil {
-		fmt.Fprintf(w, "\n%s %s\n%d of %d given, until %s. homeostat runbook approve %s\n", p.state("Waiting"), clean(a.Message), len(a.Given), max(a.Needed, 1), stamp(a.Expires, now), clean(x.ID))
+		fmt.Fprintf(w, "\n%s %s\n", p.state("Waiting"), clean(a.Message))
+		switch a.Kind {
+		case signal.AskResume:
+			fmt.Fprintf(w, "Until %s. homeostat runbook continue %s\n", stamp(a.Expires, now), clean(x.ID))
+		case signal.AskOutcome:
+			fmt.Fprintf(w, "homeostat runbook continue %[1]s, with --retry to do it again; or homeostat runbook reject %[1]s\n", clean(x.ID))
+		default:
+			fmt.Fprintf(w, "%d of %d given, until %s. homeostat runbook approve %s\n", len(a.Given), max(a.Needed, 1), stamp(a.Expires, now), clean(x.ID))
+		}
 	}
 	if len(x.Steps) == 0 {
 		return
@@ -420,6 +491,7 @@ func printExecution(w io.Writer, x signal.Execution) {
 func decideCommand(verb, short string) *cobra.Command {
 	var f clientFlags
 	var note string
+	var retry bool
 	cmd := &cobra.Command{
 		Use: verb + " EXECUTION", Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -427,14 +499,53 @@ func decideCommand(verb, short string) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			body := map[string]any{"note": note}
+			if verb == "continue" {
+				body["retry"] = retry
+			}
 			var x signal.Execution
-			if err := c.do(cmd.Context(), http.MethodPost, "/api/executions/"+escape(args[0])+"/"+verb, nil, map[string]string{"note": note}, &x); err != nil {
+			if err := c.do(cmd.Context(), http.MethodPost, "/api/executions/"+escape(args[0])+"/"+verb, nil, body, &x); err != nil {
 				return err
 			}
 			if f.asJSON {
 				return printJSON(cmd.OutOrStdout(), x)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is %s.\n", clean(x.ID), clean(x.State))
+			return nil
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringVar(&note, "note", "", "why, for the record")
+	if verb == "continue" {
+		cmd.Long = `Lets an execution go on that is paused (aws:pause), or that asks what came of a change which was cut off: without --retry the
+change counts as done, with it the change is done again. If it failed, reject the execution.`
+		cmd.Flags().BoolVar(&retry, "retry", false, "do the cut-off change again")
+	}
+	return cmd
+}
+
+// runbookReset lifts what two failed verifications have set.
+func runbookReset() *cobra.Command {
+	var f clientFlags
+	var note string
+	cmd := &cobra.Command{
+		Use: "reset NAME ENTITY", Short: "Let a runbook act on an entity again after verification failed there", Args: cobra.ExactArgs(2),
+		Long: `A runbook that has failed verification twice on an entity asks before it acts there again, whatever its route says.
+Reset ends that.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := f.client()
+			if err != nil {
+				return err
+			}
+			var b signal.Runbook
+			body := map[string]string{"entity": args[1], "note": note}
+			if err := c.do(cmd.Context(), http.MethodPost, "/api/runbooks/"+escape(args[0])+"/reset", nil, body, &b); err != nil {
+				return err
+			}
+			if f.asJSON {
+				return printJSON(cmd.OutOrStdout(), b)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s acts on %s again as its route says.\n", clean(args[0]), clean(args[1]))
 			return nil
 		},
 	}

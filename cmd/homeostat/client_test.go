@@ -229,7 +229,10 @@ func (m *memory) Runbooks(context.Context) ([]signal.Runbook, error) {
 	return []signal.Runbook{{Name: "HighCPU-Host", Kind: "automation", Origin: "built-in", Description: "Ends a runaway.", Steps: []signal.RunbookStep{{Name: "end", Action: "aws:runCommand", Effect: "changing"}}}}, nil
 }
 
-func (m *memory) Runbook(context.Context, string) (signal.Runbook, error) {
+func (m *memory) Runbook(_ context.Context, name string) (signal.Runbook, error) {
+	if name == "HighCPU-Host" {
+		return signal.Runbook{Name: name}, nil
+	}
 	return signal.Runbook{}, signal.ErrNotFound
 }
 
@@ -281,4 +284,15 @@ func TestTableAlignsPaintedCells(t *testing.T) {
 	if !strings.Contains(coloured.String(), "\x1b[2mA\x1b[0m         ") {
 		t.Errorf("head is not painted: %q", coloured.String())
 	}
+}
+
+func (m *memory) Continue(_ context.Context, id, _, _ string, _ bool) error {
+	return m.decide(id, signal.InProgress)
+}
+
+func (m *memory) Reset(_ context.Context, runbook string, entity signal.EntityID, _, _ string) error {
+	if runbook != "HighCPU-Host" || entity != "host:web-1" {
+		return fmt.Errorf("%s on %s: %w", runbook, entity, signal.ErrConflict)
+	}
+	return nil
 }

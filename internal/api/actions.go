@@ -59,6 +59,47 @@ func (s *Server) actions(d huma.API) {
 		func(ctx context.Context, id, by, note string) error {
 			return s.loop.Decisions.Reject(ctx, id, by, note)
 		})
+	type goOn struct {
+		ByID
+		Body *struct {
+			Note  string `json:"note,omitempty" maxLength:"2000" doc:"Why, for the record."`
+			Retry bool   `json:"retry,omitempty" doc:"Of a change that was cut off: do it again, instead of taking it as done."`
+		}
+	}
+	handle(d, post("continue-execution", "/api/executions/{id}/continue", "executions", "Continue an execution",
+		"Lets one go on that is paused, or that asks what came of a change that was cut off. Answers the execution as it is then.", signal.Approver), s.loop.Decisions,
+		func(ctx context.Context, in *goOn) (*one[signal.Execution], error) {
+			note, retry := "", false
+			if in.Body != nil {
+				note, retry = in.Body.Note, in.Body.Retry
+			}
+			if err := s.loop.Decisions.Continue(ctx, in.ID, signal.ActorOf(ctx).Name, note, retry); err != nil {
+				return nil, err
+			}
+			if s.loop.Executions == nil {
+				return newOne(signal.Execution{Head: signal.Head{ID: in.ID, Cause: []string{}}}, nil)
+			}
+			return newOne(s.loop.Executions.Execution(ctx, in.ID))
+		})
+	type resetIn struct {
+		Name string `path:"name" maxLength:"200"`
+		Body struct {
+			Entity string `json:"entity" minLength:"1" maxLength:"500" doc:"Where it failed verification."`
+			Note   string `json:"note,omitempty" maxLength:"2000" doc:"Why, for the record."`
+		}
+	}
+	handle(d, post("reset-runbook", "/api/runbooks/{name}/reset", "runbooks", "Reset a runbook on an entity",
+		"Lets a runbook that failed verification twice on an entity act there again as its route says. Answers the runbook as it is then.", signal.Approver), s.loop.Decisions,
+		func(ctx context.Context, in *resetIn) (*one[signal.Runbook], error) {
+			err := s.loop.Decisions.Reset(ctx, in.Name, signal.EntityID(in.Body.Entity), signal.ActorOf(ctx).Name, in.Body.Note)
+			if err != nil {
+				return nil, err
+			}
+			if s.loop.Runbooks == nil {
+				return newOne(signal.Runbook{Name: in.Name}, nil)
+			}
+			return newOne(s.loop.Runbooks.Runbook(ctx, in.Name))
+		})
 	decide("cancel", "Cancel an execution", "Ends one after the step that it is at.", signal.Operator,
 		func(ctx context.Context, id, by, note string) error {
 			return s.loop.Decisions.Cancel(ctx, id, by, note)

@@ -394,6 +394,9 @@ func TestDecisionsBearTheActorAndTheNote(t *testing.T) {
 		{path: "/api/executions/ex-1/approve", body: `{"note":"looked at it"}`},
 		{path: "/api/executions/ex-2/reject"},
 		{path: "/api/executions/ex-3/cancel", body: `{}`},
+		{path: "/api/executions/ex-4/continue", body: `{"note":"it did","retry":true}`},
+		{path: "/api/executions/ex-5/continue"},
+		{path: "/api/runbooks/HighCPU-Host/reset", body: `{"entity":"host:a"}`},
 		{path: "/api/incidents/in-1/resolve", body: `{"note":"a drill"}`},
 		{path: "/api/pause", body: `{"reason":"a drill"}`},
 		{path: "/api/resume"},
@@ -406,7 +409,8 @@ func TestDecisionsBearTheActorAndTheNote(t *testing.T) {
 		}
 	}
 	want := []string{
-		"approve ex-1 by adam: looked at it", "reject ex-2 by adam: ", "cancel ex-3 by adam: ", "resolve in-1 by adam: a drill",
+		"approve ex-1 by adam: looked at it", "reject ex-2 by adam: ", "cancel ex-3 by adam: ",
+		"continue ex-4 (retry true) by adam: it did", "continue ex-5 (retry false) by adam: ", "reset HighCPU-Host on host:a by adam: ", "resolve in-1 by adam: a drill",
 		"pause by adam: a drill", "resume by adam: ", `run HighCPU-Host on "host:a" mode auto by adam`, `run HighCPU-Host on "" mode observe by adam`,
 	}
 	if diff := cmp.Diff(want, rec.did); diff != "" {
@@ -744,4 +748,12 @@ func TestAProblemSaysItsKindOnce(t *testing.T) {
 			t.Errorf("%v: %q", kind, got)
 		}
 	}
+}
+
+func (r *record) Continue(_ context.Context, id, by, note string, retry bool) error {
+	return r.note("continue %s (retry %t) by %s: %s", id, retry, by, note)
+}
+
+func (r *record) Reset(_ context.Context, runbook string, entity signal.EntityID, by, note string) error {
+	return r.note("reset %s on %s by %s: %s", runbook, entity, by, note)
 }

@@ -50,6 +50,18 @@ func (c *Console) actions() {
 		}
 		return "Rejected. It ends here.", c.loop.Decisions.Reject(ctx, r.PathValue("id"), by, note)
 	})
+	act("/executions/{id}/continue", signal.Approver, func(ctx context.Context, r *http.Request, by, note string) (string, error) {
+		if c.loop.Decisions == nil {
+			return "", errAbsent
+		}
+		return "It goes on.", c.loop.Decisions.Continue(ctx, r.PathValue("id"), by, note, r.PostFormValue("retry") == "true")
+	})
+	act("/runbooks/{name}/reset", signal.Approver, func(ctx context.Context, r *http.Request, by, note string) (string, error) {
+		if c.loop.Decisions == nil {
+			return "", errAbsent
+		}
+		return "Reset. It acts there again as its route says.", c.loop.Decisions.Reset(ctx, r.PathValue("name"), signal.EntityID(r.PostFormValue("entity")), by, note)
+	})
 	act("/executions/{id}/cancel", signal.Operator, func(ctx context.Context, r *http.Request, by, note string) (string, error) {
 		if c.loop.Decisions == nil {
 			return "", errAbsent

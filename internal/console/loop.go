@@ -62,6 +62,8 @@ type Decisions interface {
 	Approve(ctx context.Context, id, by, note string) error
 	Reject(ctx context.Context, id, by, note string) error
 	Cancel(ctx context.Context, id, by, note string) error
+	Continue(ctx context.Context, id, by, note string, retry bool) error
+	Reset(ctx context.Context, runbook string, entity signal.EntityID, by, note string) error
 }
 
 // Switch is the kill switch.

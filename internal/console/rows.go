@@ -46,6 +46,7 @@ type executionRow struct {
 	ID, Runbook, Entity, Mode, State, Tone, Step, By, Incident string
 	Words                                                      string // what happens, in a sentence
 	Message                                                    string // what an approval asks
+	Answers                                                    []button
 	Given                                                      string
 	Expires                                                    time.Time
 	Began, Ended                                               time.Time
@@ -62,9 +63,28 @@ func newExecutionRow(x signal.Execution) executionRow {
 	}
 	if a := x.Approval; a != nil {
 		r.Message, r.Expires = a.Message, a.Expires
+		r.Answers = buttonsFor(a.Kind)
 		r.Given = strconv.Itoa(len(a.Given)) + " of " + strconv.Itoa(max(a.Needed, 1)) + " given"
 	}
 	return r
+}
+
+// button is how a person answers what an execution asks.
+type button struct {
+	Verb, Words string
+	Retry       bool // do the cut-off change again
+	First       bool // what is most often wanted
+}
+
+// buttonsFor are the answers to a question of one kind.
+func buttonsFor(kind string) []button {
+	switch kind {
+	case signal.AskResume:
+		return []button{{Verb: "continue", Words: "Continue", First: true}, {Verb: "reject", Words: "End it"}}
+	case signal.AskOutcome:
+		return []button{{Verb: "continue", Words: "It took effect", First: true}, {Verb: "continue", Words: "Do it again", Retry: true}, {Verb: "reject", Words: "It failed"}}
+	}
+	return []button{{Verb: "approve", Words: "Approve", First: true}, {Verb: "reject", Words: "Reject"}}
 }
 
 // stateTone is the colour of an execution's or step's state.
@@ -102,7 +122,13 @@ func executionWords(x signal.Execution) string {
 	case signal.InProgress:
 		return "runs" + at + would
 	case signal.Waiting:
-		if x.Approval != nil {
+		switch {
+		case x.Approval == nil:
+		case x.Approval.Kind == signal.AskResume:
+			return "is paused" + at
+		case x.Approval.Kind == signal.AskOutcome:
+			return "asks what came of a change that was cut off" + at
+		default:
 			return "waits for approval" + at
 		}
 		return "waits" + at + because

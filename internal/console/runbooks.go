@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"homeostat/internal/signal"
 )
@@ -46,9 +47,18 @@ type runbookView struct {
 	Parameters []parameterRow
 	StepRows   []signal.RunbookStep
 	Text       string
+	Graph      graph
+	Held       []heldRow
 	Entities   []string
 	MayStart   bool
 	MayAct     bool
+}
+
+// heldRow is an entity on which the runbook asks before it acts.
+type heldRow struct {
+	Entity, Execution string
+	Failed            int
+	Since             time.Time
 }
 
 func (v runbookView) title() string { return v.Name }
@@ -71,6 +81,10 @@ func (c *Console) runbook(ctx context.Context, r *http.Request) (titled, error) 
 	v := runbookView{
 		runbookRow: newRunbookRow(b), Version: b.Version, StepRows: b.Steps, Text: b.Text,
 		MayStart: c.loop.Starter != nil && b.Kind != "command" && a.Role.Allows(signal.Operator), MayAct: a.Role.Allows(signal.Approver),
+	}
+	v.Graph = drawGraph(b.Steps, b.Ways)
+	for _, h := range b.Held {
+		v.Held = append(v.Held, heldRow{string(h.Entity), h.Execution, h.Failed, h.Since})
 	}
 	for _, p := range b.Parameters {
 		row := parameterRow{Name: p.Name, Type: p.Type, Description: p.Description, Required: p.Required}

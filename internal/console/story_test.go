@@ -32,6 +32,11 @@ var highCPU = signal.Runbook{
 		{Name: "ask", Action: "aws:approve", Effect: "reading"},
 		{Name: "end", Action: "aws:runCommand", Effect: "changing"},
 	},
+	Ways: []signal.RunbookWay{
+		{From: "report", To: "choose"}, {From: "choose", To: "ask", When: "{{ report.Output }} contains worker"}, {From: "choose", When: "otherwise"},
+		{From: "ask", To: "end"}, {From: "ask", To: "report", When: "failure"}, {From: "end"}, {From: "end", To: "report", When: "cancel"},
+	},
+	Held:   []signal.Hold{{Runbook: "HighCPU-Host", Entity: "host:db-1", Failed: 2, Execution: "ex-1111111111aaaaaaaaaa", Since: time.Date(2026, 11, 22, 11, 0, 0, 0, time.UTC)}},
 	Routes: []string{"high-cpu"},
 	Text:   "schemaVersion: \"0.3\"\ndescription: Reports the top processes, then ends the one that runs away.\nmainSteps:\n  - name: report\n    action: aws:runCommand\n",
 }

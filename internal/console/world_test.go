@@ -329,3 +329,11 @@ func newLines(r io.Reader) iter.Seq[string] {
 		}
 	}
 }
+
+func (w *world) Continue(_ context.Context, id, by, note string, retry bool) error {
+	return w.note("continue %s (retry %t) by %s: %s", id, retry, by, note)
+}
+
+func (w *world) Reset(_ context.Context, runbook string, entity signal.EntityID, by, note string) error {
+	return w.note("reset %s on %s by %s: %s", runbook, entity, by, note)
+}

@@ -143,7 +143,7 @@ func (r *Runbooks) wait(ctx context.Context, x *execution, res automation.Result
 	x.Approval = nil
 	if q := res.Approval; q != nil {
 		x.Approval = &signal.Approval{
-			Step: q.Step, Message: q.Message, Approvers: q.Approvers, Needed: q.Needed, Given: q.Given, Expires: q.Expires,
+			Step: q.Step, Kind: q.Kind, Message: q.Message, Approvers: q.Approvers, Needed: q.Needed, Given: q.Given, Expires: q.Expires,
 		}
 	}
 	return false, r.inTx(ctx, func(tx *sql.Tx) error {
@@ -182,6 +182,9 @@ func (r *Runbooks) settle(ctx context.Context, x *execution, j *journal, g *gate
 	}
 	if x.State == signal.Success {
 		x.Reason = ""
+	}
+	if x.real() && !j.acted() {
+		x.idle = true // a guard let it through, and then there was nothing to do: neither cooldown nor incident are used up
 	}
 	if _, ok := x.event(); x.State == signal.Success && acted && ok {
 		if r.need.Conditions != nil {

@@ -153,6 +153,11 @@ func (c *Catalog) shown(d document, hands automation.Hands) signal.Runbook {
 	for _, s := range d.Steps {
 		b.Steps = append(b.Steps, signal.RunbookStep{Name: s.Name, Action: s.Action, Effect: c.effect(hands, s, 0).String()})
 	}
+	if d.Type == automation.TypeAutomation {
+		for _, w := range automation.Ways(d.Steps) {
+			b.Ways = append(b.Ways, signal.RunbookWay(w))
+		}
+	}
 	for _, w := range d.Warnings() {
 		b.Warnings = append(b.Warnings, w.Error())
 	}

@@ -15,29 +15,42 @@ import (
 // Approve lets a waiting execution go on. One that waits for nobody is [signal.ErrConflict]; so is somebody who isn't among
 // the approvers that it names.
 func (r *Runbooks) Approve(ctx context.Context, id, by, note string) error {
-	return r.answer(ctx, id, by, note, func(kind string) string {
-		switch kind {
-		case automation.AskResume:
-			return automation.Resume
-		case automation.AskOutcome:
-			return automation.Continue
+	return r.answer(ctx, id, by, note, func(x *execution, kind string) (string, error) {
+		switch {
+		case kind != automation.AskApproval:
+			return "", fmt.Errorf("it doesn't ask for approval: continue it, or reject it")
+		case x.Route == "" && x.By == by:
+			return "", fmt.Errorf("%s asked for it, and nobody approves what they asked for", by)
 		}
-		return automation.Approve
+		return automation.Approve, nil
+	})
+}
+
+// Continue lets an execution go on that is paused, or of which a changing step was cut off: with retry the step is done again,
+// without it the step counts as done.
+func (r *Runbooks) Continue(ctx context.Context, id, by, note string, retry bool) error {
+	return r.answer(ctx, id, by, note, func(_ *execution, kind string) (string, error) {
+		switch {
+		case kind == automation.AskOutcome && retry:
+			return automation.Retry, nil
+		case kind == automation.AskOutcome:
+			return automation.Continue, nil
+		case kind == automation.AskResume && !retry:
+			return automation.Resume, nil
+		case kind == automation.AskResume:
+			return "", errors.New("it is paused, and there is nothing to do again")
+		}
+		return "", errors.New("it asks for approval: approve it, or reject it")
 	})
 }
 
 // Reject ends a waiting execution without doing what it asks for.
 func (r *Runbooks) Reject(ctx context.Context, id, by, note string) error {
-	return r.answer(ctx, id, by, note, func(string) string { return automation.Reject })
-}
-
-// Retry has a changing step done again of which it can't be known what came.
-func (r *Runbooks) Retry(ctx context.Context, id, by, note string) error {
-	return r.answer(ctx, id, by, note, func(string) string { return automation.Retry })
+	return r.answer(ctx, id, by, note, func(*execution, string) (string, error) { return automation.Reject, nil })
 }
 
 // answer writes a person's answer down and has the execution carried on.
-func (r *Runbooks) answer(ctx context.Context, id, by, note string, verbFor func(kind string) string) error {
+func (r *Runbooks) answer(ctx context.Context, id, by, note string, verbFor func(x *execution, kind string) (string, error)) error {
 	return r.inTx(ctx, func(tx *sql.Tx) error {
 		x, err := load(ctx, tx, id)
 		if err != nil {
@@ -64,7 +77,10 @@ func (r *Runbooks) answer(ctx context.Context, id, by, note string, verbFor func
 		if !e.Approval.Expires.IsZero() && !time.Now().Before(e.Approval.Expires) {
 			return fmt.Errorf("execution %s: the question has expired: %w", id, signal.ErrConflict)
 		}
-		verb := verbFor(e.Approval.Kind)
+		verb, err := verbFor(x, e.Approval.Kind)
+		if err != nil {
+			return fmt.Errorf("execution %s: %w: %w", id, err, signal.ErrConflict)
+		}
 		if slices.ContainsFunc(e.Answers, func(a automation.Answer) bool { return a.Who == by && a.Verb == verb }) {
 			return nil // said already
 		}
@@ -180,23 +196,34 @@ func paused(ctx context.Context, q querier) (signal.Switch, error) {
 }
 
 // Runbooks lists the documents that executions begin with, by name, without their texts.
-func (r *Runbooks) Runbooks(context.Context) ([]signal.Runbook, error) {
+func (r *Runbooks) Runbooks(ctx context.Context) ([]signal.Runbook, error) {
 	bs := r.need.Catalog.list(r.need.Hands)
+	held, err := r.holds(ctx, "")
+	if err != nil {
+		return nil, err
+	}
 	for i := range bs {
 		bs[i].Routes = r.cfg.Routes[bs[i].Name]
+		for _, h := range held {
+			if h.Runbook == bs[i].Name {
+				bs[i].Held = append(bs[i].Held, h)
+			}
+		}
 	}
 	return bs, nil
 }
 
 // Runbook returns one document with its text. An unknown name is [signal.ErrNotFound].
-func (r *Runbooks) Runbook(_ context.Context, name string) (signal.Runbook, error) {
+func (r *Runbooks) Runbook(ctx context.Context, name string) (signal.Runbook, error) {
 	d, ok := r.need.Catalog.docs[name]
 	if !ok {
 		return signal.Runbook{}, fmt.Errorf("runbook %s: %w", name, signal.ErrNotFound)
 	}
 	b := r.need.Catalog.shown(d, r.need.Hands)
 	b.Routes = r.cfg.Routes[name]
-	return b, nil
+	var err error
+	b.Held, err = r.holds(ctx, name)
+	return b, err
 }
 
 // Validate parses a document that isn't in the catalog. The error joins every mistake with its place.

@@ -17,6 +17,7 @@ type execution struct {
 	cancel    string            // who asked to cancel, and why
 	repeat    bool              // the route lets the runbook act twice for an incident
 	acted     time.Time         // when a changing step was let through last
+	idle      bool              // it ends without having changed anything
 }
 
 // event returns the event that began it; false where a person did.
@@ -117,7 +118,7 @@ func saying(outputs map[string]any) string {
 func shownStep(id string, e automation.Entry) signal.Step {
 	s := signal.Step{
 		ID: id, Name: e.Path, Action: e.Action, Effect: e.Effect.String(), State: e.State, Attempt: e.Attempt,
-		Began: e.Began, Ended: e.Ended, Inputs: e.Inputs, Outputs: e.Outputs, Would: e.Would, Error: e.Error,
+		Began: e.Began, Ended: e.Ended, Inputs: e.Inputs, Outputs: e.Outputs, Would: e.Would, Note: e.Note, Error: e.Error,
 	}
 	switch e.Path {
 	case approvalPath:

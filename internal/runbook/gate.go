@@ -114,7 +114,7 @@ func (g *gate) ask(ctx context.Context, c automation.Call) error {
 	expires := now.Add(g.r.cfg.ApprovalExpiry).Truncate(time.Millisecond)
 	message := fmt.Sprintf("%s on %s would %s. May it?", g.x.Runbook, g.x.Entity, would)
 	g.x.State, g.x.Step, g.x.Reason = signal.Waiting, c.Step, "it waits for a person to approve"
-	g.x.Approval = &signal.Approval{Step: approvalPath, Message: message, Needed: 1, Expires: expires}
+	g.x.Approval = &signal.Approval{Step: approvalPath, Kind: signal.AskApproval, Message: message, Needed: 1, Expires: expires}
 	e := automation.Entry{
 		Path: approvalPath, Action: "homeostat:approve", Effect: automation.Reading, State: automation.Waiting, Attempt: 1,
 		Began: now, Until: expires, Note: message,

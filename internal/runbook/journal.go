@@ -103,6 +103,9 @@ func (j *journal) tell(ctx context.Context, tx *sql.Tx, e automation.Entry) erro
 	}); err != nil {
 		return err
 	}
+	if idle(e) {
+		return nil // it found nothing to do, so no action was taken
+	}
 	told := j.x.Execution
 	told.Step, told.Outcome, told.Reason, told.Outputs = e.Path, text, e.Error, nil
 	return j.r.publish(ctx, tx, signal.ActionTaken, id, e.Ended, told)
@@ -192,11 +195,31 @@ func (j *journal) did() string {
 		switch {
 		case e.Would != "" && !j.holds(p):
 			said = append(said, e.Would)
-		case e.State == automation.Success && j.changes(e):
+		case e.State == automation.Success && j.changes(e) && !idle(e):
 			said = append(said, sentence(e))
 		}
 	}
 	return strings.Join(said, "; ")
+}
+
+// acted reports whether a step has, or may have, touched the world.
+func (j *journal) acted() bool {
+	return slices.ContainsFunc(j.order, func(p string) bool {
+		e := j.entries[p]
+		return j.changes(e) && e.State != automation.Refused && !idle(e)
+	})
+}
+
+// idle reports whether a changing step says that it found nothing to do: "changed" of the JSON object that it printed is false.
+func idle(e automation.Entry) bool {
+	out, ok := e.Outputs["Output"].(string)
+	if !ok || e.State != automation.Success || e.Effect != automation.Changing {
+		return false
+	}
+	said := struct {
+		Changed *bool `json:"changed"`
+	}{}
+	return json.Unmarshal([]byte(out), &said) == nil && said.Changed != nil && !*said.Changed
 }
 
 // found tells what the last step that had something to say found.

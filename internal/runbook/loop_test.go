@@ -76,6 +76,37 @@ mainSteps:
     inputs:
       runCommand: ['echo "$SSM_Word"']
 `)},
+		"Swap.yaml": {Data: []byte(`schemaVersion: "0.3"
+parameters:
+  Entity: {type: String, allowedPattern: "^host:.+$"}
+mainSteps:
+  - name: look
+    action: aws:executeAwsApi
+    inputs: {Service: test, Api: Read, Key: x}
+    outputs: [{Name: Old, Selector: $.Was, Type: String}]
+  - name: change
+    action: aws:executeAwsApi
+    inputs: {Service: test, Api: Change, Key: "{{ Entity }}"}
+    isEnd: true
+outputs: [look.Old]
+`)},
+		"Swap-Rollback.yaml": {Data: []byte(`schemaVersion: "0.3"
+parameters:
+  Entity: {type: String}
+  Old: {type: String}
+mainSteps:
+  - name: back
+    action: aws:executeAwsApi
+    inputs: {Service: test, Api: Change, Key: "was {{ Old }} on {{ Entity }}"}
+    isEnd: true
+`)},
+		"Idle.yaml": {Data: []byte(`schemaVersion: "0.3"
+mainSteps:
+  - name: leave
+    action: aws:executeAwsApi
+    inputs: {Service: test, Api: Leave, Key: x}
+    isEnd: true
+`)},
 		"Slow.yaml": {Data: []byte(`schemaVersion: "0.3"
 mainSteps:
   - name: hang
@@ -118,7 +149,9 @@ func (w *world) Would(_ context.Context, c automation.Call) (string, error) {
 func (w *world) Do(ctx context.Context, c automation.Call) (map[string]any, error) {
 	switch api(c) {
 	case "Read":
-		return map[string]any{"Output": `{"text":"it was looked at"}`}, nil
+		return map[string]any{"Output": `{"text":"it was looked at"}`, "Was": "it was looked at"}, nil
+	case "Leave":
+		return map[string]any{"Output": `{"text":"left it alone","changed":false}`}, nil
 	case "Hang":
 		<-ctx.Done()
 		return nil, context.Cause(ctx)

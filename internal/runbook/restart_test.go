@@ -56,7 +56,7 @@ func TestStepInDoubtAsksAPerson(t *testing.T) {
 		answer func(s *stage, id string) error
 		state  string
 	}{
-		{"it worked", func(s *stage, id string) error { return s.Approve(t.Context(), id, "ana", "I looked") }, signal.Success},
+		{"it worked", func(s *stage, id string) error { return s.Continue(t.Context(), id, "ana", "I looked", false) }, signal.Success},
 		{"it did not", func(s *stage, id string) error { return s.Reject(t.Context(), id, "ana", "") }, signal.Failed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestCatalogRefusesWhatIsThereAlready(t *testing.T) {
 func TestCatalogIsShown(t *testing.T) {
 	s := startTest(t, quick(), gone)
 	all, err := s.Runbooks.Runbooks(t.Context())
-	if err != nil || len(all) != 6 || all[0].Name != "Ask" || all[0].Text != "" || all[0].Kind != "automation" || all[0].Origin != "built-in" || len(all[0].Routes) != 0 {
+	if err != nil || len(all) != 9 || all[0].Name != "Ask" || all[0].Text != "" || all[0].Kind != "automation" || all[0].Origin != "built-in" || len(all[0].Routes) != 0 {
 		t.Errorf("%+v, %v", all, err)
 	}
 	b, err := s.Runbook(t.Context(), "Fix")

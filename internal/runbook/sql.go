@@ -100,8 +100,9 @@ func update(ctx context.Context, tx *sql.Tx, x *execution) error {
 		}
 	}
 	res, err := tx.ExecContext(ctx, `UPDATE executions SET state = $2, step = $3, outcome = $4, reason = $5, outputs = $6, approval = $7,
-		verify = $8, ended = $9, acting = CASE WHEN $9 > 0 THEN 0 ELSE acting END WHERE id = $1 AND ended = 0`,
-		x.ID, x.State, x.Step, x.Outcome, x.Reason, outputs, approval, x.Verify, ms(x.Ended))
+		verify = $8, ended = $9, acting = CASE WHEN $9 > 0 THEN 0 ELSE acting END, acted = CASE WHEN $10 > 0 THEN 0 ELSE acted END
+		WHERE id = $1 AND ended = 0`,
+		x.ID, x.State, x.Step, x.Outcome, x.Reason, outputs, approval, x.Verify, ms(x.Ended), flag(x.idle))
 	if err != nil {
 		return err
 	}
@@ -165,7 +166,7 @@ func facts(ctx context.Context, tx *sql.Tx, x *execution) (Act, error) {
 		return a, nil
 	}
 	err = tx.QueryRowContext(ctx, `SELECT id FROM executions WHERE incident = $1 AND entity = $2 AND runbook = $3 AND mode <> $4
-		AND state <> $5 AND id <> $6 AND began <= $7 ORDER BY began LIMIT 1`,
+		AND state <> $5 AND (ended = 0 OR acted > 0) AND id <> $6 AND began <= $7 ORDER BY began LIMIT 1`,
 		x.Incident, x.Entity, x.Runbook, observed, signal.Refused, x.ID, ms(x.Began)).Scan(&a.SameIncident)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -97,6 +98,12 @@ func (r *Runbooks) begin(ctx context.Context, tx *sql.Tx, x *execution) error {
 	guard, refusal, err := r.mayBegin(ctx, tx, x)
 	if err != nil {
 		return err
+	}
+	if h, ok, err := held(ctx, tx, x.Runbook, x.Entity); err != nil {
+		return err
+	} else if ok && x.Mode == signal.Auto && refusal == "" {
+		x.Mode = signal.Approve
+		x.Reason = strings.TrimPrefix(x.Reason+"; mode approve instead of auto: "+heldText(h.Failed, x.Entity), "; ")
 	}
 	if refusal != "" {
 		r.metric.refusals.WithLabelValues(guard).Inc()

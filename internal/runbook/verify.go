@@ -96,6 +96,18 @@ func (r *Runbooks) endVerify(ctx context.Context, x *execution, j *journal, e au
 		x.State, x.Verify, x.Reason, e.Error = signal.Failed, "failed", "verify: "+why, why
 	}
 	return j.put(ctx, e, func(tx *sql.Tx) error {
+		if state == automation.Failed {
+			held, err := r.failedVerify(ctx, tx, x)
+			if err != nil {
+				return err
+			}
+			if held {
+				x.Reason += "; " + x.Runbook + " asks before it acts on " + string(x.Entity) + " again, until somebody resets it"
+			}
+			if err := r.rollBack(ctx, tx, x); err != nil {
+				return err
+			}
+		}
 		link := signal.Link{
 			ID: signal.MakeID(signal.KindVerify, x.ID), Kind: "verify", Time: e.Ended,
 			Text: "verify " + x.Verify + ": " + why, Cause: []string{x.ID},

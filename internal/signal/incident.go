@@ -85,18 +85,27 @@ type Step struct {
 	Inputs  map[string]any `json:"inputs,omitempty"`
 	Outputs map[string]any `json:"outputs,omitempty"`
 	Would   string         `json:"would,omitempty"` // in observe mode: what would have been done
+	Note    string         `json:"note,omitempty"`  // which way a branch went, what it waits for
 	Error   string         `json:"error,omitempty"`
 }
 
 // Approval is what a waiting execution asks of people.
 type Approval struct {
 	Step      string    `json:"step"`
+	Kind      string    `json:"kind,omitempty"` // AskApproval, AskResume or AskOutcome
 	Message   string    `json:"message"`
 	Approvers []string  `json:"approvers,omitempty"`
 	Needed    int       `json:"needed"`
 	Given     []string  `json:"given,omitempty"`
 	Expires   time.Time `json:"expires"`
 }
+
+// The kinds of what an execution asks of people.
+const (
+	AskApproval = "approval" // may it? approve or reject
+	AskResume   = "resume"   // it is paused: continue or reject
+	AskOutcome  = "outcome"  // a change was cut off: continue (it took effect), continue with retry (do it again) or reject (it failed)
+)
 
 // Query asks for a page of a list, oldest first. Zero fields don't restrict.
 type Query struct {

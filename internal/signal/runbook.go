@@ -11,9 +11,21 @@ type Runbook struct {
 	Description string             `json:"description,omitempty"`
 	Parameters  []RunbookParameter `json:"parameters,omitempty"`
 	Steps       []RunbookStep      `json:"steps,omitempty"`
+	Ways        []RunbookWay       `json:"ways,omitempty"`     // between its steps
 	Routes      []string           `json:"routes,omitempty"`   // that start it
 	Warnings    []string           `json:"warnings,omitempty"` // what has no effect, or is risky; each with its place
 	Text        string             `json:"text,omitempty"`     // the document; left out of lists
+	Held        []Hold             `json:"held,omitempty"`     // where it asks before it acts, whatever its route says
+}
+
+// Hold says that a runbook has failed verification on an entity so often that it asks a person before it acts there again,
+// until somebody resets it.
+type Hold struct {
+	Runbook   string    `json:"runbook"`
+	Entity    EntityID  `json:"entity"`
+	Failed    int       `json:"failed"`    // how often verification failed
+	Execution string    `json:"execution"` // the last one that failed
+	Since     time.Time `json:"since"`
 }
 
 // RunbookParameter is what a runbook asks for.
@@ -30,6 +42,13 @@ type RunbookStep struct {
 	Name   string `json:"name"`
 	Action string `json:"action"`
 	Effect string `json:"effect"` // reading, changing
+}
+
+// RunbookWay is one way from a step of a runbook to another.
+type RunbookWay struct {
+	From string `json:"from"`
+	To   string `json:"to"`             // "" is the end
+	When string `json:"when,omitempty"` // "" after success; else failure, cancel, or a branch's choice in words
 }
 
 // Start is a person's wish to run a runbook.

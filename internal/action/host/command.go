@@ -80,6 +80,7 @@ func (s *settings) seconds(name string, def time.Duration) time.Duration {
 type Endings struct {
 	Text      string  `json:"text"` // a sentence
 	Ended     int     `json:"ended"`
+	Changed   bool    `json:"changed"` // false: nothing was done, so that nobody counts it as acting
 	Processes []Ended `json:"processes"`
 }
 
@@ -118,6 +119,6 @@ func endings(all []Ended) Endings {
 			said = append(said, "left "+name+" alone: "+e.Why)
 		}
 	}
-	r.Text = strings.Join(said, "; ")
+	r.Text, r.Changed = strings.Join(said, "; "), r.Ended > 0
 	return r
 }

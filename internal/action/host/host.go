@@ -154,7 +154,9 @@ func (h *Hands) LookUp(_ context.Context, c automation.Call) (map[string]any, er
 			return nil, fmt.Errorf("process %d (%s) is still there: %w", t.PID, t.Name, automation.ErrNotDone)
 		}
 	}
-	text, err := json.Marshal(endings(all))
+	r := endings(all)
+	r.Changed = true // they may have gone by our own signal
+	text, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
 	}

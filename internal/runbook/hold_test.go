@@ -1,0 +1,99 @@
+package runbook
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"homeostat/internal/signal"
+)
+
+// never are settings with which verify fails soon.
+func never() Config {
+	c := quick()
+	c.VerifyTimeout, c.Cooldown = 60*time.Millisecond, time.Nanosecond
+	return c
+}
+
+func stays() (bool, string, error) { return true, "HighCPU fires", nil }
+
+func TestTwoFailedVerificationsMakeItAsk(t *testing.T) {
+	s := startTest(t, never(), stays)
+	for n, incident := range []string{"in-1", "in-2"} {
+		x := s.await(t, s.mustFire(t, alert(n, incident), Target{Runbook: "Fix", Mode: signal.Auto}), ended)
+		if x.Mode != signal.Auto || x.Verify != "failed" {
+			t.Fatalf("%+v", x)
+		}
+		if told := strings.Contains(x.Reason, "asks before it acts on host:h again"); told != (n == 1) {
+			t.Errorf("after %d: %q", n+1, x.Reason)
+		}
+	}
+	id := s.mustFire(t, alert(3, "in-3"), Target{Runbook: "Fix", Mode: signal.Auto})
+	if x := s.await(t, id, waiting); x.Mode != signal.Approve {
+		t.Errorf("%+v", x)
+	}
+	b, err := s.Runbook(t.Context(), "Fix")
+	if err != nil || len(b.Held) != 1 || b.Held[0].Failed != 2 || b.Held[0].Entity != "host:h" {
+		t.Errorf("%+v, %v", b.Held, err)
+	}
+	if err := s.Reset(t.Context(), "Fix", "host:other", "ana", ""); !errors.Is(err, signal.ErrConflict) {
+		t.Errorf("reset elsewhere: %v", err)
+	}
+	if err := s.Reset(t.Context(), "None", "host:h", "ana", ""); !errors.Is(err, signal.ErrNotFound) {
+		t.Errorf("reset of nothing: %v", err)
+	}
+	if err := s.Reset(t.Context(), "Fix", "host:h", "ana", "mended"); err != nil {
+		t.Fatal(err)
+	}
+	if x := s.await(t, s.mustFire(t, alert(4, "in-4"), Target{Runbook: "Fix", Mode: signal.Auto}), ended); x.Mode != signal.Auto {
+		t.Errorf("after the reset: %+v", x)
+	}
+}
+
+func TestFailedVerificationIsRolledBack(t *testing.T) {
+	s := startTest(t, never(), stays)
+	id := s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Swap", Mode: signal.Auto})
+	s.await(t, id, ended)
+	back := s.await(t, signal.MakeID(signal.KindExecution, id, "rollback"), ended)
+	if back.State != signal.Success || back.Runbook != "Swap-Rollback" || back.By != "rollback of Swap" || back.Incident != "in-1" || back.Verify != "" {
+		t.Errorf("%+v", back)
+	}
+	if back.Outcome != "changed was it was looked at on host:h" || back.Cause[0] != id {
+		t.Errorf("it wasn't told what to go back to: %+v", back)
+	}
+	if got := s.world.changes(); len(got) != 2 {
+		t.Errorf("changes: %q", got)
+	}
+}
+
+func TestNothingToDoUsesNothingUp(t *testing.T) {
+	s := startTest(t, quick(), gone)
+	for n := range 2 { // of one incident, within the cooldown
+		x := s.await(t, s.mustFire(t, alert(n, "in-1"), Target{Runbook: "Idle", Mode: signal.Auto}), ended)
+		if x.State != signal.Success || x.Outcome != "left it alone" || x.Verify != "" {
+			t.Errorf("%d: %+v", n, x)
+		}
+		if told := s.told(t, x.ID); len(told) != 2 {
+			t.Errorf("an action was told of: %q", told)
+		}
+	}
+}
+
+func TestNobodyApprovesWhatTheyAskedFor(t *testing.T) {
+	s := startTest(t, quick(), gone)
+	id, err := s.StartRunbook(t.Context(), signal.Start{Runbook: "Fix", Entity: "host:h", Mode: signal.Approve, By: "ana"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.await(t, id, waiting)
+	if err := s.Approve(t.Context(), id, "ana", ""); !errors.Is(err, signal.ErrConflict) {
+		t.Errorf("%v", err)
+	}
+	if err := s.Approve(t.Context(), id, "ben", ""); err != nil {
+		t.Error(err)
+	}
+	if x := s.await(t, id, ended); x.State != signal.Success {
+		t.Errorf("%+v", x)
+	}
+}
