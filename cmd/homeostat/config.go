@@ -52,7 +52,7 @@ type Config struct {
 	// SSM documents.
 	Runbooks RunbooksConfig `yaml:"runbooks"`
 	// What must hold before a step that changes something may run.
-	Guards GuardsConfig `yaml:"guards"`
+	Guards signal.Guards `yaml:"guards"`
 	// When an incident resolves by itself.
 	Incidents incident.Config `yaml:"incidents"`
 	// Names and shoutrrr URLs of who is told; routes name them.
@@ -103,14 +103,6 @@ type RunbooksConfig struct {
 	VerifySettle time.Duration `yaml:"verify_settle"`
 }
 
-// GuardsConfig bounds what executions do.
-type GuardsConfig struct {
-	// Between two executions of one runbook that act on one entity.
-	Cooldown time.Duration `yaml:"cooldown"`
-	// Executions that act at once.
-	Concurrent int `yaml:"concurrent"`
-}
-
 // defaultConfig is what holds where the file says nothing.
 func defaultConfig() Config {
 	return Config{
@@ -122,7 +114,7 @@ func defaultConfig() Config {
 		RulesInterval: 15 * time.Second,
 		Builtin:       true,
 		Runbooks:      RunbooksConfig{ApprovalExpiry: time.Hour, VerifyTimeout: 5 * time.Minute, VerifySettle: 15 * time.Second},
-		Guards:        GuardsConfig{Cooldown: 10 * time.Minute, Concurrent: 3},
+		Guards:        runbook.DefaultGuards(),
 		Incidents:     incident.Config{Quiet: 5 * time.Minute},
 	}
 }
@@ -164,15 +156,12 @@ func (c *Config) check(f *config.File) (*parts, error) {
 	positive("data.keep", c.Data.Keep, time.Hour)
 	positive("stream.sync", c.Stream.Sync, 10*time.Millisecond)
 	positive("rules_interval", c.RulesInterval, 100*time.Millisecond)
-	positive("guards.cooldown", c.Guards.Cooldown, 0)
 	positive("incidents.quiet", c.Incidents.Quiet, 0)
 	positive("runbooks.verify_timeout", c.Runbooks.VerifyTimeout, time.Second)
 	if c.Stream.MaxBytes < 16<<20 {
 		fail("stream.max_bytes", "want at least %d (16 MiB), not %d", 16<<20, c.Stream.MaxBytes)
 	}
-	if c.Guards.Concurrent < 1 {
-		fail("guards.concurrent", "want at least 1, not %d", c.Guards.Concurrent)
-	}
+	checkGuards("guards", signal.Guards{}, c.Guards, fail)
 	if c.Sources.Host.Interval != 0 {
 		positive("sources.host.interval", c.Sources.Host.Interval, 100*time.Millisecond)
 	}
@@ -195,6 +184,14 @@ func (c *Config) check(f *config.File) (*parts, error) {
 	p := c.load(fail)
 	slices.SortStableFunc(errs, byPlace)
 	return p, errors.Join(errs...)
+}
+
+// checkGuards reports what is wrong with guards, each at its key.
+func checkGuards(path string, everywhere, own signal.Guards, fail func(path, format string, args ...any)) {
+	for _, err := range split(runbook.CheckGuards(everywhere, own)) {
+		key, what, _ := strings.Cut(err.Error(), ": ")
+		fail(path+"."+key, "%s", what)
+	}
 }
 
 // byPlace orders mistakes as a reader of the file meets them.
@@ -254,6 +251,9 @@ func (c *Config) load(fail func(path, format string, args ...any)) *parts {
 				if _, err := p.catalog.Document(t.Runbook, ""); err != nil {
 					fail(at+".runbook", "%w", err)
 				}
+			}
+			if runbook.CheckGuards(signal.Guards{}, c.Guards) == nil { // what is wrong there is said there
+				checkGuards(at+".guards", c.Guards, t.Guards, fail)
 			}
 			if _, ok := c.Notify[t.Notify]; t.Notify != "" && t.Notify != "*" && !ok {
 				fail(at+".notify", "notify has no target %q", t.Notify)

@@ -151,12 +151,12 @@ func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer)
 		return err
 	}
 	l.runbooks, err = runbook.New(ctx, runbook.Config{
-		Mode: l.cfg.Mode, Cooldown: l.cfg.Guards.Cooldown, Concurrent: l.cfg.Guards.Concurrent,
+		Mode: l.cfg.Mode, Guards: l.cfg.Guards, Route: guardsOf(p.routes),
 		ApprovalExpiry: l.cfg.Runbooks.ApprovalExpiry, VerifyTimeout: l.cfg.Runbooks.VerifyTimeout, VerifySettle: l.cfg.Runbooks.VerifySettle,
 		Routes: startedBy(p.routes),
 	}, runbook.Needs{
 		DB: db, Read: read, Catalog: p.catalog, Hands: h, Reaches: h.Reaches, Bus: l.bus, Jobs: l.jobs, Audit: audit, Chain: chain,
-		Conditions: &conditions{rules: l.rules, incidents: l.incidents},
+		Conditions: &conditions{rules: l.rules, incidents: l.incidents}, Entities: entities{l.history}.Entities,
 	}, l.log.With("stage", "runbook"), reg)
 	if err != nil {
 		return err
@@ -181,6 +181,23 @@ func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer)
 		Logger:   quietJobs(l.log.With("stage", "jobs")),
 	})
 	return err
+}
+
+// guardsOf are the guards that routes say for themselves, by route and runbook.
+func guardsOf(rs []bus.Route) map[string]map[string]signal.Guards {
+	out := map[string]map[string]signal.Guards{}
+	for _, r := range rs {
+		for _, t := range r.Targets {
+			if t.Runbook == "" {
+				continue
+			}
+			if out[r.Name] == nil {
+				out[r.Name] = map[string]signal.Guards{}
+			}
+			out[r.Name][t.Runbook] = t.Guards
+		}
+	}
+	return out
 }
 
 // startedBy names the routes that start each document, by its name.

@@ -42,6 +42,8 @@ type Target struct {
 	Parameters map[string]any `json:"parameters,omitempty" yaml:"parameters"`
 	// Repeat lets the runbook act more than once for an incident and entity.
 	Repeat bool `json:"repeat,omitempty" yaml:"repeat"`
+	// Guards of this runbook on this route.
+	Guards signal.Guards `json:"guards,omitzero" yaml:"guards"`
 	// InputPaths are the variables of an EventBridge input transformer: names and JSON paths into the event.
 	InputPaths map[string]string `json:"input_paths,omitempty" yaml:"input_paths"`
 	// InputTemplate is its template. What it makes is the notification's text, or, of a runbook, a JSON object of parameters in

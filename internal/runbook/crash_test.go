@@ -18,7 +18,7 @@ const crashExecutions = 12
 // crashConfig lets them all act at once.
 func crashConfig() Config {
 	c := quick()
-	c.Concurrent, c.Cooldown = 1000, time.Nanosecond
+	c.Guards = signal.Guards{Concurrent: 1000, Cooldown: time.Nanosecond, BlastRadius: "1000"}
 	return c
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"homeostat/automation"
@@ -26,19 +27,22 @@ func (g *gate) pass(ctx context.Context, c automation.Call) error {
 			return err
 		}
 	}
-	return g.guards(ctx, true)
+	return g.guards(ctx, c, true)
 }
 
 // guards asks the guards, and marks the execution as acting in the same transaction when they all agree and mark is set.
-func (g *gate) guards(ctx context.Context, mark bool) error {
+func (g *gate) guards(ctx context.Context, c automation.Call, mark bool) error {
 	var guard, reason string
 	v := Refuse
+	rules := g.r.rulesFor(g.x)
+	outside := g.r.outside(ctx, g.x, rules.Guards)
 	err := g.r.inTx(ctx, func(tx *sql.Tx) error {
-		a, err := facts(ctx, tx, g.x)
+		a, err := facts(ctx, tx, g.x, rules.Cooldown)
 		if err != nil {
 			return err
 		}
-		if v, guard, reason = ask(g.r.cfg.guards(), a); v != Allow || !mark {
+		a.Action, a.Outside = c.Action, outside
+		if v, guard, reason = ask(rules.guards, a); v != Allow || !mark {
 			return nil
 		}
 		return markActing(ctx, tx, g.x.ID, time.Now())
@@ -66,20 +70,35 @@ func (g *gate) approved(ctx context.Context, c automation.Call) error {
 		return g.ask(ctx, c)
 	}
 	e.Ended = time.Now().UTC()
+	var given []string
+	for _, a := range e.Answers {
+		if a.Verb == automation.Approve && !slices.Contains(given, a.Who) {
+			given = append(given, a.Who)
+		}
+	}
 	switch i := slices.IndexFunc(e.Answers, func(a automation.Answer) bool { return a.Verb == automation.Reject }); {
 	case i >= 0:
 		e.State, e.Error = automation.Failed, e.Answers[i].Who+" rejected it"
 		if c := e.Answers[i].Comment; c != "" {
 			e.Error += ": " + c
 		}
-	case len(e.Answers) > 0:
+	case len(given) > 0 && len(given) >= e.Approval.Needed:
 		e.State = automation.Success
-		e.Note = "approved by " + e.Answers[0].Who
-		if c := e.Answers[0].Comment; c != "" {
+		e.Note = "approved by " + strings.Join(given, " and ")
+		if c := e.Answers[len(e.Answers)-1].Comment; c != "" {
 			e.Note += ": " + c
 		}
 	case !time.Now().Before(e.Until):
 		e.State, e.Error = automation.TimedOut, fmt.Sprintf("nobody approved it within %v", g.r.cfg.ApprovalExpiry)
+		if len(given) > 0 {
+			e.Error = fmt.Sprintf("%d of %d approved it within %v", len(given), e.Approval.Needed, g.r.cfg.ApprovalExpiry)
+		}
+	case g.x.Approval != nil && len(given) != len(g.x.Approval.Given):
+		g.x.Approval.Given = given
+		if err := g.r.inTx(ctx, func(tx *sql.Tx) error { return update(ctx, tx, g.x) }); err != nil {
+			return err
+		}
+		return errAsked
 	default:
 		return errAsked // woken too early
 	}
@@ -103,7 +122,7 @@ func (g *gate) approved(ctx context.Context, c automation.Call) error {
 
 // ask puts the question: what would be done, until when it waits. Guards that refuse now spare the person.
 func (g *gate) ask(ctx context.Context, c automation.Call) error {
-	if err := g.guards(ctx, false); err != nil {
+	if err := g.guards(ctx, c, false); err != nil {
 		return err
 	}
 	would, err := g.r.need.Hands.Would(ctx, c)
@@ -112,14 +131,15 @@ func (g *gate) ask(ctx context.Context, c automation.Call) error {
 	}
 	now := time.Now().UTC()
 	expires := now.Add(g.r.cfg.ApprovalExpiry).Truncate(time.Millisecond)
+	rules := g.r.rulesFor(g.x)
 	message := fmt.Sprintf("%s on %s would %s. May it?", g.x.Runbook, g.x.Entity, would)
 	g.x.State, g.x.Step, g.x.Reason = signal.Waiting, c.Step, "it waits for a person to approve"
-	g.x.Approval = &signal.Approval{Step: approvalPath, Kind: signal.AskApproval, Message: message, Needed: 1, Expires: expires}
+	g.x.Approval = &signal.Approval{Step: approvalPath, Kind: signal.AskApproval, Message: message, Approvers: rules.Approvers, Needed: rules.Approvals, Expires: expires}
 	e := automation.Entry{
 		Path: approvalPath, Action: "homeostat:approve", Effect: automation.Reading, State: automation.Waiting, Attempt: 1,
 		Began: now, Until: expires, Note: message,
 		Approval: &automation.ApprovalRequest{
-			Step: approvalPath, Kind: automation.AskApproval, Message: message, Needed: 1, Expires: expires,
+			Step: approvalPath, Kind: automation.AskApproval, Message: message, Approvers: rules.Approvers, Needed: rules.Approvals, Expires: expires,
 		},
 	}
 	err = g.j.put(ctx, e, func(tx *sql.Tx) error {
@@ -149,7 +169,7 @@ func (h *rehearsed) Would(ctx context.Context, c automation.Call) (string, error
 	if err != nil || h.g.x.real() {
 		return would, err
 	}
-	if err := h.g.guards(ctx, true); err != nil {
+	if err := h.g.guards(ctx, c, true); err != nil {
 		if h.g.refused == "" {
 			h.g.refused = err.Error()
 		}

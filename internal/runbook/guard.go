@@ -2,6 +2,8 @@ package runbook
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"homeostat/internal/signal"
@@ -27,16 +29,33 @@ func (v Verdict) String() string {
 type Act struct {
 	Execution string
 	Runbook   string
+	Route     string
 	Entity    signal.EntityID
 	Incident  string
 	Mode      signal.Mode // observe looks at what would have been done too
 
-	Paused       bool      // the kill switch
-	PausedBy     string    // who, and why
-	LastActed    time.Time // when another execution of this runbook acted on this entity last; zero never
-	Acting       int       // other executions that have begun to act and have not ended
-	SameIncident string    // another execution of this runbook for this incident and entity that was not refused; "" none
-	Repeat       bool      // the route allows a second one for an incident
+	Action       string            // of the step; "" before there is one
+	Paused       bool              // the kill switch
+	PausedBy     string            // who, and why
+	LastActed    time.Time         // when another execution of this runbook acted on this entity last; zero never
+	Acting       int               // other executions that have begun to act and have not ended
+	SameIncident string            // another execution of this runbook for this incident and entity that was not refused; "" none
+	Repeat       bool              // the route allows a second one for an incident
+	Touched      []signal.EntityID // entities that other executions act on, or acted on within the cooldown
+	Acted        int               // other executions of this runbook that acted on this entity within a day
+	Failed       int               // how often verification has failed for this runbook on this entity
+
+	Outside // what no table says
+}
+
+// Outside is what guards need to know that no table says. It is gathered before the transaction.
+type Outside struct {
+	Event     map[string]any    // the envelope; empty when a person began it
+	Labels    map[string]string // of the entity
+	Group     []signal.EntityID // the entities of its group, itself included
+	GroupErr  error             // why the group isn't known
+	Frozen    string            // the freeze that holds, and until when; "" none
+	FreezeErr error             // why that isn't known
 }
 
 // Guard lets a changing step through or refuses it, with the reason. It looks at nothing but the act and the time, and answers
@@ -44,17 +63,6 @@ type Act struct {
 type Guard interface {
 	Name() string // one word for counters
 	Check(a Act) (Verdict, string)
-}
-
-// guards are asked in this order; the first that refuses decides. Freezes belong after the kill switch, blast radius after the
-// cooldown, conditions last.
-func (c Config) guards() []Guard {
-	return []Guard{
-		KillSwitch{},
-		Cooldown{Every: c.Cooldown},
-		Concurrent{Most: c.Concurrent},
-		OncePerIncident{},
-	}
 }
 
 // ask asks guards one after the other.
@@ -133,6 +141,72 @@ func (OncePerIncident) Name() string { return "once" }
 func (OncePerIncident) Check(a Act) (Verdict, string) {
 	if a.SameIncident != "" && !a.Repeat {
 		return Refuse, fmt.Sprintf("%s ran for incident %s on %s already (%s)", a.Runbook, a.Incident, a.Entity, a.SameIncident)
+	}
+	return Allow, ""
+}
+
+// Freeze refuses while a calendar says that nothing may be changed. To observe is no change, but says what would be refused.
+type Freeze struct{}
+
+// Name implements Guard.
+func (Freeze) Name() string { return "freeze" }
+
+// Check implements Guard.
+func (Freeze) Check(a Act) (Verdict, string) {
+	switch {
+	case a.FreezeErr != nil:
+		return Refuse, "whether there is a freeze can't be known: " + a.FreezeErr.Error()
+	case a.Frozen != "":
+		return Refuse, "there is a freeze: " + a.Frozen
+	}
+	return Allow, ""
+}
+
+// BlastRadius bounds how many entities of a group may be acted on within the cooldown.
+type BlastRadius struct {
+	Share float64 // of the group, rounded up to one entity; 0 when Most says it
+	Most  int
+}
+
+// Name implements Guard.
+func (BlastRadius) Name() string { return "blast_radius" }
+
+// Check implements Guard.
+func (b BlastRadius) Check(a Act) (Verdict, string) {
+	most := b.Most
+	if b.Share > 0 {
+		most = int(math.Ceil(b.Share*float64(len(a.Group)) - 1e-9))
+	}
+	switch {
+	case a.GroupErr != nil:
+		return Refuse, "the blast radius can't be known: " + a.GroupErr.Error()
+	case most < 1:
+		return Refuse, "the blast radius is not known"
+	}
+	others := 0
+	for _, e := range a.Touched {
+		if e != a.Entity && slices.Contains(a.Group, e) {
+			others++
+		}
+	}
+	if others+1 > most {
+		return Refuse, fmt.Sprintf("blast radius: %d of the %d in the group of %s were acted on just now, and %d may be", others, len(a.Group), a.Entity, most)
+	}
+	return Allow, ""
+}
+
+// Scripts refuses scripts of documents in mode auto, unless the route allows them.
+type Scripts struct {
+	Allowed bool
+}
+
+// Name implements Guard.
+func (Scripts) Name() string { return "scripts" }
+
+// Check implements Guard.
+func (s Scripts) Check(a Act) (Verdict, string) {
+	if a.Action == "aws:executeScript" && a.Mode == signal.Auto && !s.Allowed {
+		return Refuse, "the route doesn't allow scripts of documents in mode auto"
 	}
 	return Allow, ""
 }

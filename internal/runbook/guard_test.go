@@ -2,11 +2,13 @@ package runbook
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"homeostat/internal/signal"
@@ -62,8 +64,24 @@ func TestGuards(t *testing.T) {
 		{"three act", Act{Mode: signal.Auto, Acting: 3, SameIncident: "ex-1"}, "concurrent"},
 		{"ran for this incident", Act{Mode: signal.Auto, SameIncident: "ex-1"}, "once"},
 		{"may run again", Act{Mode: signal.Auto, SameIncident: "ex-1", Repeat: true}, ""},
+		{"a freeze", Act{Mode: signal.Auto, Outside: Outside{Frozen: "closing of the year"}}, "freeze"},
+		{"a freeze that can't be read", Act{Mode: signal.Auto, Outside: Outside{FreezeErr: errors.New("x")}}, "freeze"},
+		{"another of four", Act{Mode: signal.Auto, Entity: "host:a", Touched: []signal.EntityID{"host:b"}, Outside: Outside{Group: hosts("abcd")}}, "blast_radius"},
+		{"another of five", Act{Mode: signal.Auto, Entity: "host:a", Touched: []signal.EntityID{"host:b"}, Outside: Outside{Group: hosts("abcde")}}, ""},
+		{"one of another group", Act{Mode: signal.Auto, Entity: "host:a", Touched: []signal.EntityID{"host:z"}, Outside: Outside{Group: hosts("abcd")}}, ""},
+		{"the entity itself", Act{Mode: signal.Auto, Entity: "host:a", Touched: []signal.EntityID{"host:a"}, Outside: Outside{Group: hosts("a")}}, ""},
+		{"a group that isn't known", Act{Mode: signal.Auto, Outside: Outside{GroupErr: errors.New("x")}}, "blast_radius"},
+		{"a script", Act{Mode: signal.Auto, Action: "aws:executeScript"}, "scripts"},
+		{"a script that a person approved", Act{Mode: signal.Approve, Action: "aws:executeScript"}, ""},
 	} {
-		v, guard, reason := ask(Config{}.withDefaults().guards(), tt.act)
+		if tt.act.Group == nil {
+			tt.act.Group = []signal.EntityID{""}
+		}
+		r, err := newRules(DefaultGuards())
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, guard, reason := ask(r.guards, tt.act)
 		if guard != tt.guard || (v == Allow) != (tt.guard == "") || (reason == "") != (tt.guard == "") {
 			t.Errorf("%s: %v, %q, %q, want %q", tt.name, v, guard, reason, tt.guard)
 		}
@@ -135,4 +153,101 @@ func TestVerifyNeverPassesOnDoubt(t *testing.T) {
 			now = now.Add(time.Duration(rapid.IntRange(1, 12).Draw(t, "later")) * time.Second)
 		}
 	})
+}
+
+func hosts(names string) []signal.EntityID {
+	var out []signal.EntityID
+	for _, n := range names {
+		out = append(out, signal.EntityID("host:"+string(n)))
+	}
+	return out
+}
+
+func TestConditionRefusesInDoubt(t *testing.T) {
+	now := time.Now()
+	act := Act{
+		Entity: "host:web-1", Runbook: "Fix", Mode: signal.Auto, LastActed: now.Add(-time.Hour), Acted: 3,
+		Outside: Outside{
+			Labels: map[string]string{"host_name": "web-1", "tag_env": "prod"},
+			Event:  map[string]any{"detail": map[string]any{"rule": "HighCPU", "value": 0.97}},
+		},
+	}
+	for _, tt := range []struct {
+		text string
+		want Verdict
+		says string
+	}{
+		{"true", Allow, ""},
+		{"false", Refuse, "does not hold"},
+		{"entity.tags.env != 'prod' || time.hour >= 0", Allow, ""},
+		{"entity.tags.env != 'prod'", Refuse, "does not hold"},
+		{"entity.tags.team == 'x'", Refuse, "can't be evaluated"},
+		{"has(entity.tags.team) && entity.tags.team == 'x'", Refuse, "does not hold"},
+		{"event.detail.value > 0.95 && event.detail.rule == 'HighCPU'", Allow, ""},
+		{"event.detail.value > 'x'", Refuse, "can't be evaluated"},
+		{"history.acted < 3", Refuse, "does not hold"},
+		{"history.since > 3000.0 && history.failed == 0", Allow, ""},
+		{"runbook == 'Fix' && entity.name.startsWith('web-')", Allow, ""},
+		{"event.detail.rule", Refuse, "neither true nor false"},
+		{"[1,2,3,4,5,6,7,8,9].all(a, [1,2,3,4,5,6,7,8,9].all(b, [1,2,3,4,5,6,7,8,9].all(c, [1,2,3,4,5,6,7,8,9].all(d, [1,2,3,4,5,6,7,8,9].all(e, a+b+c+d+e+history.acted > 0)))))", Refuse, "can't be evaluated"},
+	} {
+		c, err := NewCondition(tt.text)
+		if err != nil {
+			t.Errorf("%s: %v", tt.text, err)
+			continue
+		}
+		if v, why := c.Check(act); v != tt.want || !strings.Contains(why, tt.says) {
+			t.Errorf("%s: %v, %q", tt.text, v, why)
+		}
+	}
+	for _, text := range []string{"", "entity.", "nothing == 1", "1 + 1", "'text'"} {
+		if _, err := NewCondition(text); err == nil {
+			t.Errorf("%q was compiled", text)
+		}
+	}
+	if v, _ := (Condition{}).Check(act); v != Refuse {
+		t.Error("the zero Condition allows")
+	}
+}
+
+func TestGroupIsWhatHasItsLabelsInCommon(t *testing.T) {
+	all := []signal.Entity{
+		{ID: "host:a", Labels: map[string]string{"service_name": "shop", "tag_env": "prod"}},
+		{ID: "host:b", Labels: map[string]string{"service_name": "shop", "env": "prod"}},
+		{ID: "host:c", Labels: map[string]string{"service_name": "shop", "env": "dev"}},
+		{ID: "service:shop", Labels: map[string]string{"service_name": "shop"}},
+	}
+	for _, tt := range []struct {
+		by   []string
+		want string
+		err  bool
+	}{
+		{nil, "[host:a host:b host:c]", false},
+		{[]string{"service.name"}, "[host:a host:b host:c service:shop]", false},
+		{[]string{"service.name", "env"}, "[host:a host:b]", false},
+		{[]string{"team"}, "[host:a]", true},
+	} {
+		got, err := groupOf("host:a", all[0].Labels, all, tt.by)
+		if fmt.Sprint(got) != tt.want || (err != nil) != tt.err {
+			t.Errorf("%q: %v, %v", tt.by, got, err)
+		}
+	}
+}
+
+func TestRouteGuardsAddToTheGeneralOnes(t *testing.T) {
+	general := override(DefaultGuards(), signal.Guards{Condition: "time.hour > 6", Freezes: []string{"a.ics"}, Approvers: []string{"ana"}})
+	got := override(general, signal.Guards{Condition: "time.hour < 20", Freezes: []string{"b.ics"}, Cooldown: time.Hour, BlastRadius: "1", Approvers: []string{"ben", "cat"}, Approvals: 2})
+	want := signal.Guards{
+		Cooldown: time.Hour, Concurrent: 3, BlastRadius: "1", Condition: "(time.hour > 6) && (time.hour < 20)", Freezes: []string{"a.ics", "b.ics"},
+		Approvers: []string{"ben", "cat"}, Approvals: 2,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	err := CheckGuards(signal.Guards{}, signal.Guards{BlastRadius: "0%", Freezes: []string{"/nowhere.ics"}, Condition: "x", Approvers: []string{"ana"}, Approvals: 2})
+	for _, key := range []string{"approvals: ", "blast_radius: ", "freezes: /nowhere.ics: ", "condition: "} {
+		if err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("want %q in %v", key, err)
+		}
+	}
 }

@@ -2,6 +2,9 @@ package runbook
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +15,7 @@ import (
 // never are settings with which verify fails soon.
 func never() Config {
 	c := quick()
-	c.VerifyTimeout, c.Cooldown = 60*time.Millisecond, time.Nanosecond
+	c.VerifyTimeout, c.Guards.Cooldown = 60*time.Millisecond, time.Nanosecond
 	return c
 }
 
@@ -95,5 +98,62 @@ func TestNobodyApprovesWhatTheyAskedFor(t *testing.T) {
 	}
 	if x := s.await(t, id, ended); x.State != signal.Success {
 		t.Errorf("%+v", x)
+	}
+}
+
+func TestRoutesGuardsHold(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "freeze.ics")
+	put := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(ics("DEFAULT_OPEN"))
+	c := quick()
+	c.Guards.Cooldown = time.Nanosecond
+	c.Route = map[string]map[string]signal.Guards{"r": {"Fix": {Freezes: []string{file}, Approvers: []string{"ana", "ben", "cat"}, Approvals: 2}}}
+	s := startTest(t, c, gone)
+
+	id := s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Fix", Mode: signal.Approve})
+	if x := s.await(t, id, waiting); x.Approval.Needed != 2 || len(x.Approval.Approvers) != 3 {
+		t.Errorf("%+v", x.Approval)
+	}
+	if err := s.Approve(t.Context(), id, "dan", ""); !errors.Is(err, signal.ErrConflict) {
+		t.Errorf("dan isn't among them: %v", err)
+	}
+	for range 2 { // the same person twice is one
+		if err := s.Approve(t.Context(), id, "ana", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := s.await(t, id, func(x signal.Execution) bool { return x.Approval != nil && len(x.Approval.Given) == 1 })
+	if ended(x) || len(s.world.changes()) != 0 {
+		t.Errorf("one of two was enough: %+v", x)
+	}
+	if err := s.Approve(t.Context(), id, "cat", "me too"); err != nil {
+		t.Fatal(err)
+	}
+	if x = s.await(t, id, ended); x.State != signal.Success || x.Steps[1].Note != "approved by ana and cat: me too" {
+		t.Errorf("%+v", x)
+	}
+
+	put(ics("DEFAULT_CLOSED"))
+	for n, mode := range []signal.Mode{signal.Auto, signal.Observe} {
+		x := s.await(t, s.mustFire(t, alert(10+n, fmt.Sprint("in-", 10+n)), Target{Runbook: "Fix", Mode: mode}), ended)
+		if x.State != signal.Refused || !strings.Contains(x.Reason, "there is a freeze: it is closed") {
+			t.Errorf("%s: %+v", mode, x)
+		}
+		if told := s.told(t, x.ID); told[len(told)-1] != signal.ExecutionRefused {
+			t.Errorf("%q", told)
+		}
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if x := s.await(t, s.mustFire(t, alert(20, "in-20"), Target{Runbook: "Fix", Mode: signal.Auto}), ended); x.State != signal.Refused || !strings.Contains(x.Reason, "can't be known") {
+		t.Errorf("a freeze that isn't there: %+v", x)
+	}
+	if got := s.world.changes(); len(got) != 1 {
+		t.Errorf("changes: %q", got)
 	}
 }

@@ -35,14 +35,14 @@ import (
 // Config says how far executions may go and what holds them back. The zero value is the careful default.
 type Config struct {
 	Mode           signal.Mode   // the highest mode that any execution may use; observe when empty
-	Cooldown       time.Duration // between two executions of one runbook that act on one entity; 10 m when 0
-	Concurrent     int           // executions that act at once; 3 when 0
+	Guards         signal.Guards // what holds everywhere; see [DefaultGuards] for what holds when a field is zero
 	ApprovalExpiry time.Duration // how long a person may take to approve; 1 h when 0
 	VerifyTimeout  time.Duration // how long the condition may take to go; 5 m when 0
 	VerifyEvery    time.Duration // how often it is looked at; 3 s when 0
 	VerifySettle   time.Duration // how long it must stay away; 15 s when 0
 
-	Routes map[string][]string // the routes that start each document, by its name, for lists to show
+	Routes map[string][]string                 // the routes that start each document, by its name, for lists to show
+	Route  map[string]map[string]signal.Guards // by route and runbook, what a route says otherwise
 }
 
 func (c Config) withDefaults() Config {
@@ -52,14 +52,11 @@ func (c Config) withDefaults() Config {
 			*d = v
 		}
 	}
-	def(&c.Cooldown, 10*time.Minute)
 	def(&c.ApprovalExpiry, time.Hour)
 	def(&c.VerifyTimeout, 5*time.Minute)
 	def(&c.VerifyEvery, 3*time.Second)
 	def(&c.VerifySettle, 15*time.Second)
-	if c.Concurrent == 0 {
-		c.Concurrent = 3
-	}
+	c.Guards = override(DefaultGuards(), c.Guards)
 	return c
 }
 
@@ -102,6 +99,7 @@ type Needs struct {
 	Audit      Audit
 	Chain      Chain
 	Conditions Conditions
+	Entities   func(ctx context.Context) ([]signal.Entity, error) // what is watched, for the blast radius; nil: nothing is known of it
 }
 
 // Runbooks carries executions. Safe for concurrent use.
@@ -115,6 +113,8 @@ type Runbooks struct {
 	active map[string]context.CancelCauseFunc // executions that a goroutine carries just now
 	live   map[string][]automation.Entry      // of these: reading steps under way that their journals have not written yet
 	parsed map[string]*automation.Document    // by name and version, as executions that began with older texts need them
+
+	rules map[string]*rules // guards by route and runbook, "" for all others
 }
 
 // New returns the stage and keeps the catalog's texts in the database. A nil log discards, a nil reg keeps metrics to itself.
@@ -130,6 +130,9 @@ func New(ctx context.Context, c Config, n Needs, log *slog.Logger, reg prometheu
 		active: map[string]context.CancelCauseFunc{},
 		live:   map[string][]automation.Entry{},
 		parsed: map[string]*automation.Document{},
+	}
+	if err := r.makeRules(); err != nil {
+		return nil, err
 	}
 	err := r.inTx(ctx, func(tx *sql.Tx) error { return keepDocuments(ctx, tx, n.Catalog) })
 	if err != nil {

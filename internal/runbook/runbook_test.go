@@ -345,7 +345,7 @@ func TestNothingIsChangedUnlessBothModesSaySo(t *testing.T) {
 	modes := []signal.Mode{"", signal.Observe, signal.Approve, signal.Auto, "AUTO", "yes"}
 	for i, configured := range []signal.Mode{"", signal.Approve, signal.Auto, "AUTO"} {
 		c := quick()
-		c.Mode, c.Cooldown, c.Concurrent = configured, time.Nanosecond, 100
+		c.Mode, c.Guards = configured, signal.Guards{Cooldown: time.Nanosecond, Concurrent: 100, BlastRadius: "100"}
 		s := startTest(t, c, gone)
 		var ids []string
 		want := 0

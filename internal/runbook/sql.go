@@ -135,8 +135,8 @@ func documentText(ctx context.Context, q querier, name, version string) (string,
 
 // facts fills in what the guards need to know. An execution in observe counts what others would have done, too; one that acts
 // counts only what was really done.
-func facts(ctx context.Context, tx *sql.Tx, x *execution) (Act, error) {
-	a := Act{Execution: x.ID, Runbook: x.Runbook, Entity: x.Entity, Incident: x.Incident, Mode: x.Mode, Repeat: x.repeat}
+func facts(ctx context.Context, tx *sql.Tx, x *execution, cooldown time.Duration) (Act, error) {
+	a := Act{Execution: x.ID, Runbook: x.Runbook, Route: x.Route, Entity: x.Entity, Incident: x.Incident, Mode: x.Mode, Repeat: x.repeat}
 	s, err := paused(ctx, tx)
 	if err != nil {
 		return a, err
@@ -162,8 +162,17 @@ func facts(ctx context.Context, tx *sql.Tx, x *execution) (Act, error) {
 	if err != nil {
 		return a, err
 	}
-	if x.Incident == "" {
-		return a, nil
+	if a.Touched, err = touched(ctx, tx, x, observed, cooldown); err != nil {
+		return a, err
+	}
+	err = tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM executions WHERE entity = $1 AND runbook = $2 AND acted > $3 AND mode <> $4 AND id <> $5`,
+		x.Entity, x.Runbook, time.Now().Add(-24*time.Hour).UnixMilli(), observed, x.ID).Scan(&a.Acted)
+	if err != nil {
+		return a, err
+	}
+	err = tx.QueryRowContext(ctx, `SELECT COALESCE(SUM(failed), 0) FROM runbook_failures WHERE runbook = $1 AND entity = $2`, x.Runbook, x.Entity).Scan(&a.Failed)
+	if err != nil || x.Incident == "" {
+		return a, err
 	}
 	err = tx.QueryRowContext(ctx, `SELECT id FROM executions WHERE incident = $1 AND entity = $2 AND runbook = $3 AND mode <> $4
 		AND state <> $5 AND (ended = 0 OR acted > 0) AND id <> $6 AND began <= $7 ORDER BY began LIMIT 1`,
@@ -172,6 +181,25 @@ func facts(ctx context.Context, tx *sql.Tx, x *execution) (Act, error) {
 		err = nil
 	}
 	return a, err
+}
+
+// touched lists the entities that executions act on, or acted on within the cooldown, x itself left out.
+func touched(ctx context.Context, tx *sql.Tx, x *execution, observed string, cooldown time.Duration) ([]signal.EntityID, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT DISTINCT entity FROM executions
+		WHERE (ended = 0 AND acting = 1 OR acted > $1) AND mode <> $2 AND id <> $3`, time.Now().Add(-cooldown).UnixMilli(), observed, x.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []signal.EntityID
+	for rows.Next() {
+		var e signal.EntityID
+		if err := rows.Scan(&e); err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, rows.Err()
 }
 
 // markActing notes that x is about to act.

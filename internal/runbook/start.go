@@ -166,7 +166,7 @@ func (r *Runbooks) mayBegin(ctx context.Context, tx *sql.Tx, x *execution) (guar
 			}
 		}
 	}
-	a, err := facts(ctx, tx, x)
+	a, err := facts(ctx, tx, x, r.rulesFor(x).Cooldown)
 	if err != nil {
 		return "", "", err
 	}

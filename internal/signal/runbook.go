@@ -61,6 +61,29 @@ type Start struct {
 	By         string         `json:"by"`
 }
 
+// Guards is what must hold before a step that changes something may run, and whom it asks. In a route's target, each key
+// that is given takes the place of the one under guards; freezes and conditions are added to those there.
+type Guards struct {
+	// Between two executions of one runbook that act on one entity.
+	Cooldown time.Duration `json:"cooldown,omitempty" yaml:"cooldown"`
+	// Executions that act at once.
+	Concurrent int `json:"concurrent,omitempty" yaml:"concurrent"`
+	// How many of a group's entities may be acted on within the cooldown: a share of them, rounded up to one (25%), or a number.
+	BlastRadius string `json:"blast_radius,omitempty" yaml:"blast_radius"`
+	// Labels and tags that the entities of a group have in common, such as [service_name]; without any, a group is all entities of one kind.
+	Group []string `json:"group,omitempty" yaml:"group"`
+	// iCalendar files, those of SSM Change Calendar too: while an event goes on (or, of a calendar that is closed by default, while none does), nothing is changed.
+	Freezes []string `json:"freezes,omitempty" yaml:"freezes"`
+	// A CEL condition over event, entity, time and history. It must be true.
+	Condition string `json:"condition,omitempty" yaml:"condition"`
+	// Names of the tokens that may approve; whoever has the role approver when there is none.
+	Approvers []string `json:"approvers,omitempty" yaml:"approvers"`
+	// How many different people must approve; 1 when 0.
+	Approvals int `json:"approvals,omitempty" yaml:"approvals"`
+	// Whether documents may run scripts of their own (aws:executeScript) in mode auto.
+	Scripts bool `json:"scripts,omitempty" yaml:"scripts"`
+}
+
 // Learning says how far a detector is with one entity.
 type Learning struct {
 	Detector   string    `json:"detector"`
