@@ -39,71 +39,40 @@ func feed(t testing.TB, f *Forest, points [][]float64) []float64 {
 // checkTrees holds what must be true of every tree after any sequence of inserts and deletes.
 func (f *Forest) checkTrees() error {
 	refs := make([]int, len(f.points.refs))
+	boxes := 0
 	for t := range f.trees {
 		tr := &f.trees[t]
-		nodes := f.nodes[t*f.samples : (t+1)*f.samples]
-		boxOf := f.boxOf[t*f.samples : (t+1)*f.samples]
-		var leaves []int32
-		used := 0
-		var walk func(c int32) (mass int, lo, hi []float32, boxed bool, err error)
-		walk = func(c int32) (int, []float32, []float32, bool, error) {
-			if c < 0 {
-				leaves = append(leaves, ^c)
-				p := f.points.at(^c)
-				return 1, slices.Clone(p), slices.Clone(p), false, nil
-			}
-			used++
-			n := nodes[c]
-			m1, lo, hi, b1, err1 := walk(n.left)
-			m2, lo2, hi2, b2, err2 := walk(n.right)
-			if err := errors.Join(err1, err2); err != nil {
-				return 0, nil, nil, false, err
-			}
-			if int(n.mass) != m1+m2 {
-				return 0, nil, nil, false, fmt.Errorf("mass %d over %d and %d", n.mass, m1, m2)
-			}
-			if n.dim != equal && !(hi[n.dim] <= n.cut && n.cut < lo2[n.dim]) {
-				return 0, nil, nil, false, fmt.Errorf("cut %v does not part %v from %v", n.cut, hi[n.dim], lo2[n.dim])
-			}
-			extend(lo, hi, lo2)
-			extend(lo, hi, hi2)
-			if n.dim == equal && !slices.Equal(lo, hi) {
-				return 0, nil, nil, false, errors.New("an equal node over points that differ")
-			}
-			boxed := boxOf[c] >= 0
-			if boxed {
-				if l, h := f.boxes.at(boxOf[c]); !slices.Equal(l, lo) || !slices.Equal(h, hi) {
-					return 0, nil, nil, false, fmt.Errorf("box %v %v, points span %v %v", l, h, lo, hi)
-				}
-			} else if b1 || b2 || int(n.mass) >= f.boxMass && n.dim != equal {
-				return 0, nil, nil, false, fmt.Errorf("no box at mass %d", n.mass)
-			}
-			return m1 + m2, lo, hi, boxed, nil
-		}
 		if tr.size == 0 {
 			continue
 		}
-		mass, _, _, _, err := walk(tr.root)
+		var slots []int
+		base := t * f.stride
+		for i := range int(tr.size) + 1 {
+			if i != int(tr.spare) {
+				slots = append(slots, i)
+				refs[f.ids.at(base+i)]++
+			}
+		}
+		leaves, n, err := f.checkTree(t)
 		if err != nil {
 			return fmt.Errorf("tree %d: %w", t, err)
 		}
-		var sample []int32
-		for _, e := range f.entries[t*f.samples:][:tr.size] {
-			sample = append(sample, e.point)
-			refs[e.point]++
+		boxes += n
+		if slices.Sort(leaves); !slices.Equal(leaves, slots) {
+			return fmt.Errorf("tree %d: leaves %v, sample %v", t, leaves, slots)
 		}
-		slices.Sort(sample)
-		slices.Sort(leaves)
-		if mass != int(tr.size) || !slices.Equal(sample, leaves) {
-			return fmt.Errorf("tree %d: leaves %v, sample %v", t, leaves, sample)
+		if int(tr.size) == f.samples && f.keys[base+int(tr.top)] != slices.Max(f.keys[base:base+f.samples+1]) {
+			return fmt.Errorf("tree %d: slot %d doesn't have the largest key", t, tr.top)
 		}
-		free := 0
-		for k := tr.free; k >= 0; k = nodes[k].left {
-			free++
+		if err := f.checkPlaces(t); err != nil {
+			return fmt.Errorf("tree %d: %w", t, err)
 		}
-		if free+used != f.samples {
-			return fmt.Errorf("tree %d: %d nodes used, %d free", t, used, free)
-		}
+	}
+	for id := f.boxes.free; id > 0; id = int(math.Float32bits(f.boxes.coords[(id-1)*2*f.width])) {
+		boxes++
+	}
+	if boxes != len(f.boxes.mass) {
+		return fmt.Errorf("%d boxes of %d are lost", len(f.boxes.mass)-boxes, len(f.boxes.mass))
 	}
 	for id, n := range refs {
 		if int(f.points.refs[id]) != n {
@@ -111,6 +80,65 @@ func (f *Forest) checkTrees() error {
 		}
 	}
 	return nil
+}
+
+// checkTree returns the slots that the leaves of a tree refer to, and how many boxes it has.
+func (f *Forest) checkTree(t int) (leaves []int, boxes int, err error) {
+	tr := &f.trees[t]
+	base := t * f.stride
+	used := 0
+	var walk func(c ref) (mass int, lo, hi []float32, boxed bool, err error)
+	walk = func(c ref) (int, []float32, []float32, bool, error) {
+		if c.leaf() {
+			leaves = append(leaves, c.id())
+			p := f.points.at(f.ids.at(base + c.id()))
+			return 1, slices.Clone(p), slices.Clone(p), false, nil
+		}
+		used++
+		n := f.nodes[base+c.id()]
+		m1, lo, hi, b1, err1 := walk(n.left())
+		m2, lo2, hi2, b2, err2 := walk(n.right())
+		if err := errors.Join(err1, err2); err != nil {
+			return 0, nil, nil, false, err
+		}
+		mass := f.massOf(base, c)
+		if mass != m1+m2 {
+			return 0, nil, nil, false, fmt.Errorf("mass %d over %d and %d", mass, m1, m2)
+		}
+		if d := f.dimOf(base, c.id()); !n.equal() && !(hi[d] <= n.cut && n.cut < lo2[d]) {
+			return 0, nil, nil, false, fmt.Errorf("cut %v does not part %v from %v", n.cut, hi[d], lo2[d])
+		}
+		extend(lo, hi, lo2)
+		extend(lo, hi, hi2)
+		if n.equal() && !slices.Equal(lo, hi) {
+			return 0, nil, nil, false, errors.New("an equal node over points that differ")
+		}
+		b := f.boxOf(base, c)
+		if b >= 0 {
+			boxes++
+			if l, h := f.boxes.at(b); !slices.Equal(l, lo) || !slices.Equal(h, hi) {
+				return 0, nil, nil, false, fmt.Errorf("box %v %v, points span %v %v", l, h, lo, hi)
+			}
+		} else if b1 || b2 || mass >= f.boxMass && !n.equal() {
+			return 0, nil, nil, false, fmt.Errorf("no box at mass %d", mass)
+		}
+		return mass, lo, hi, b >= 0, nil
+	}
+	mass, _, _, _, err := walk(ref(tr.root))
+	if err != nil {
+		return nil, 0, err
+	}
+	if mass != int(tr.size) {
+		return nil, 0, fmt.Errorf("mass %d of a sample of %d", mass, tr.size)
+	}
+	free := 0
+	for k := tr.free; k != noNode; k = uint16(f.nodes[base+int(k)].link) {
+		free++
+	}
+	if free+used != f.stride {
+		return nil, 0, fmt.Errorf("%d nodes used, %d free", used, free)
+	}
+	return leaves, boxes, nil
 }
 
 // value draws coordinates of all sizes, few enough apart that duplicates are common.
@@ -283,10 +311,9 @@ func TestTreeOfWhatIsLeft(t *testing.T) {
 			feed(t, f, points)
 			for tr := range f.trees {
 				if deleted {
-					f.remove(tr, 1)
+					f.remove(new(scratch), tr, 1)
 				}
-				nodes := f.nodes[tr*f.samples:]
-				if nodes[f.trees[tr].root].cut < 3 {
+				if f.nodes[tr*f.stride+int(f.trees[tr].root)].cut < 3 {
 					below++
 				}
 			}

@@ -1,72 +1,156 @@
 package rcf
 
-// points holds each point once for all trees, with how many of them have it in their sample.
+import "math"
+
+// slack is how many values lie behind the last point and the last box, so that eight lanes may be read from any of them.
+const slack = lanes
+
+// points holds each point once for all trees, with how many of them have it in their sample. A free place holds the number
+// of the next one in its first coordinate.
 type points struct {
 	width  int
 	coords []float32
 	refs   []uint16 // 0: free
-	free   []int32
+	free   int      // first free place plus 1
+	used   int
 }
 
 // add stores p, which no tree refers to yet.
-func (s *points) add(p []float32) int32 {
-	if n := len(s.free); n > 0 {
-		id := s.free[n-1]
-		s.free = s.free[:n-1]
-		copy(s.at(id), p)
-		return id
+func (s *points) add(p []float32) int {
+	id := s.free - 1
+	if id >= 0 {
+		s.free = int(math.Float32bits(s.coords[id*s.width]))
+	} else {
+		id = len(s.refs)
+		s.coords = extendBy(s.coords, s.width)
+		s.refs = grown(s.refs, 1)
 	}
-	s.coords = append(s.coords, p...)
-	s.refs = append(s.refs, 0)
-	return int32(len(s.refs) - 1)
+	s.used++
+	copy(s.at(id), p)
+	return id
 }
 
 // at returns the coordinates of point id.
-func (s *points) at(id int32) []float32 {
-	i := int(id) * s.width
+func (s *points) at(id int) []float32 {
+	i := id * s.width
 	return s.coords[i : i+s.width : i+s.width]
 }
 
 // drop takes one reference away and frees the point with its last.
-func (s *points) drop(id int32) {
+func (s *points) drop(id int) {
 	if s.refs[id]--; s.refs[id] == 0 {
 		s.release(id)
 	}
 }
 
-func (s *points) count() int { return len(s.refs) - len(s.free) }
+func (s *points) release(id int) {
+	s.coords[id*s.width] = math.Float32frombits(uint32(s.free))
+	s.free = id + 1
+	s.used--
+}
 
-func (s *points) release(id int32) { s.free = append(s.free, id) }
+func (s *points) bytes() int { return 4*cap(s.coords) + 2*cap(s.refs) }
 
-func (s *points) bytes() int { return 4*cap(s.coords) + 2*cap(s.refs) + 4*cap(s.free) }
-
-// boxes holds the bounding boxes that are kept: of each the low corner, then the high one.
+// boxes holds the bounding boxes that are kept: of each the low corner, then the high one, and the mass of its subtree.
 type boxes struct {
 	width  int
 	coords []float32
-	free   []int32
+	mass   []uint16
+	free   int // first free place plus 1; as in points
 }
 
-func (s *boxes) take() int32 {
-	if n := len(s.free); n > 0 {
-		id := s.free[n-1]
-		s.free = s.free[:n-1]
+func (s *boxes) take() int {
+	if id := s.free - 1; id >= 0 {
+		s.free = int(math.Float32bits(s.coords[id*2*s.width]))
 		return id
 	}
-	id := len(s.coords) / (2 * s.width)
-	for range 2 * s.width {
-		s.coords = append(s.coords, 0)
-	}
-	return int32(id)
+	s.coords = extendBy(s.coords, 2*s.width)
+	s.mass = grown(s.mass, 1)
+	return len(s.mass) - 1
 }
 
 // at returns the low and the high corner of box id.
-func (s *boxes) at(id int32) (lo, hi []float32) {
-	i := int(id) * 2 * s.width
+func (s *boxes) at(id int) (lo, hi []float32) {
+	i := id * 2 * s.width
 	j := i + s.width
 	return s.coords[i:j:j], s.coords[j : j+s.width : j+s.width]
 }
 
-func (s *boxes) release(id int32) { s.free = append(s.free, id) }
+// first returns where box 0 begins.
+func (s *boxes) first() *float32 {
+	if len(s.coords) == 0 {
+		return nil
+	}
+	return &s.coords[0]
+}
 
-func (s *boxes) bytes() int { return 4*cap(s.coords) + 4*cap(s.free) }
+func (s *boxes) release(id int) {
+	s.coords[id*2*s.width] = math.Float32frombits(uint32(s.free))
+	s.free = id + 1
+}
+
+func (s *boxes) bytes() int { return 4*cap(s.coords) + 2*cap(s.mass) }
+
+// extendBy returns s with n more values before its slack.
+func extendBy(s []float32, n int) []float32 {
+	if len(s) == 0 {
+		n += slack
+	}
+	return grown(s, n)
+}
+
+// grown returns s with n more zeros. What must be copied for that grows by a 16th only, as memory counts for more here than
+// the copying, which ends when the forest has its size.
+func grown[T any](s []T, n int) []T {
+	if n += len(s); n > cap(s) {
+		s = append(make([]T, 0, max(n, n+n/16)), s...)
+	}
+	return s[:n]
+}
+
+// indexes is a slice of whole numbers that takes two bytes for each until one needs four.
+type indexes struct {
+	narrow []uint16
+	wide   []uint32 // in place of narrow
+}
+
+func (x *indexes) at(i int) int {
+	if x.wide != nil {
+		return int(x.wide[i])
+	}
+	return int(x.narrow[i])
+}
+
+func (x *indexes) set(i, v int) {
+	if x.wide == nil && v > math.MaxUint16 {
+		x.wide = make([]uint32, len(x.narrow))
+		for i, v := range x.narrow {
+			x.wide[i] = uint32(v)
+		}
+		x.narrow = nil
+	}
+	if x.wide != nil {
+		x.wide[i] = uint32(v)
+		return
+	}
+	x.narrow[i] = uint16(v)
+}
+
+func (x *indexes) bytes() int { return 2*cap(x.narrow) + 4*cap(x.wide) }
+
+// restride lays out rows of old values each as rows of width values, the new ones 0.
+func (x *indexes) restride(rows, old, width int) {
+	if x.wide != nil {
+		x.wide = restride(x.wide, rows, old, width)
+	} else {
+		x.narrow = restride(x.narrow, rows, old, width)
+	}
+}
+
+func restride[T any](s []T, rows, old, width int) []T {
+	out := make([]T, rows*width)
+	for r := range rows {
+		copy(out[r*width:], s[r*old:(r+1)*old])
+	}
+	return out
+}

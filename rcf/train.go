@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 )
 
 // Train grows a forest at once from all the rows, as the batch algorithm of SageMaker does: each tree takes a sample of
@@ -22,117 +26,174 @@ func Train(dim int, c Config, rows iter.Seq2[[]float64, error]) (*Forest, error)
 	if err != nil {
 		return nil, err
 	}
+	s := scratch{wide: f.wide}
 	n := 0
 	for x, err := range rows {
 		n++
+		var p []float32
 		if err == nil {
-			err = f.enter(x)
+			p, err = f.enter(&s, x)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("row %d: %w", n, err)
 		}
-		if f.push() {
-			f.sample()
+		if f.push(p) {
+			f.sample(p)
 		}
 	}
-	if f.points.count() == 0 {
+	if f.points.used == 0 {
 		return nil, fmt.Errorf("%d rows, where a shingle takes %d: %w", n, f.shingle, ErrTooFew)
 	}
-	for t := range f.trees {
-		f.build(t)
-	}
+	f.build()
 	return f, nil
 }
 
 // ErrTooFew means that there was nothing to train on.
 var ErrTooFew = errors.New("too few rows")
 
-// sample offers f.p to every tree's sample. The trees themselves stay empty.
-func (f *Forest) sample() {
-	id := f.points.add(f.p)
-	grown := math.Exp(f.age)
+// sample offers p to every tree's sample. The trees themselves stay empty.
+func (f *Forest) sample(p []float32) {
+	f.makeRoom(int(f.trees[0].size))
+	id := f.points.add(p)
+	scale := math.Exp(f.age)
 	for t := range f.trees {
-		key, ok := f.offer(t, grown)
+		k, ok := f.offer(t, scale)
 		if !ok {
 			continue
 		}
 		f.points.refs[id]++
-		f.trees[t].size++
-		if out := f.keep(t, entry{key, id}); out >= 0 {
-			f.trees[t].size--
-			f.points.drop(out)
+		if out := f.keep(t, k, id); out >= 0 {
+			f.points.drop(f.ids.at(t*f.stride + out))
 		}
 	}
 	if f.points.refs[id] == 0 {
 		f.points.release(id)
 	}
-	f.grow()
+	f.pass(1)
+}
+
+// builder makes one tree after the other; several may work on one forest at once, each with its own trees.
+type builder struct {
+	f      *Forest
+	lo, hi []float32
+	slots  []ref
+	boxes  []built
+}
+
+// built is a box that waits for its place in the forest.
+type built struct {
+	node   int // in Forest.nodes
+	mass   int
+	lo, hi []float32
+}
+
+// build makes the trees of the samples, with as many goroutines as there are processors. The result doesn't depend on their
+// number: each tree draws from its own random numbers.
+func (f *Forest) build() {
+	trees := make([][]built, len(f.trees))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(f.trees)) {
+		wg.Go(func() {
+			b := builder{f: f, lo: make([]float32, f.width), hi: make([]float32, f.width)}
+			for {
+				t := int(next.Add(1)) - 1
+				if t >= len(f.trees) {
+					return
+				}
+				b.build(t)
+				trees[t], b.boxes = b.boxes, nil
+			}
+		})
+	}
+	wg.Wait()
+	for t, bs := range trees {
+		for _, b := range bs {
+			id := f.boxes.take()
+			lo, hi := f.boxes.at(id)
+			copy(lo, b.lo)
+			copy(hi, b.hi)
+			f.boxes.mass[id] = uint16(b.mass)
+			f.side.set(b.node, f.boxMass+id)
+		}
+		trees[t] = nil
+	}
 }
 
 // build makes the tree of the points that are in tree t's sample, from the root down.
-func (f *Forest) build(t int) {
+func (b *builder) build(t int) {
+	f := b.f
 	tr := &f.trees[t]
-	nodes := f.nodes[t*f.samples : (t+1)*f.samples]
-	boxOf := f.boxOf[t*f.samples : (t+1)*f.samples]
-	ids := make([]int32, tr.size)
-	for i, e := range f.entries[t*f.samples:][:tr.size] {
-		ids[i] = e.point
+	base := t * f.stride
+	b.slots = b.slots[:0]
+	for i := range int(tr.size) + 1 {
+		if i != int(tr.spare) {
+			b.slots = append(b.slots, ref(i)|leafBit)
+		}
 	}
 	type part struct {
-		ids []int32
-		at  slot
+		slots []ref
+		under int // the node whose child it is, or -1
+		right bool
 	}
-	stack := []part{{ids, slot{parent: -1}}}
+	stack := []part{{b.slots, -1, false}}
 	for len(stack) > 0 {
 		p := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		if len(p.ids) == 1 {
-			f.set(tr, nodes, p.at, ^p.ids[0])
-			continue
+		c := p.slots[0]
+		if mass := len(p.slots); mass > 1 {
+			copy(b.lo, b.point(base, c))
+			copy(b.hi, b.lo)
+			for _, c := range p.slots[1:] {
+				extend(b.lo, b.hi, b.point(base, c))
+			}
+			k := f.takeNode(tr, base)
+			split := 1
+			dim, cut := b.cut(tr)
+			if dim < 0 {
+				f.nodes[base+k] = makeNode(equalDim, 0, 0, 0)
+			} else {
+				f.setCut(base, k, dim, cut, 0, 0)
+				split = b.divide(base, p.slots, dim, cut)
+			}
+			if dim >= 0 && mass >= f.boxMass {
+				b.boxes = append(b.boxes, built{base + k, mass, slices.Clone(b.lo), slices.Clone(b.hi)})
+			} else {
+				f.side.set(base+k, mass)
+			}
+			stack = append(stack, part{p.slots[split:], k, true}, part{p.slots[:split], k, false})
+			c = ref(k)
 		}
-		copy(f.lo, f.points.at(p.ids[0]))
-		copy(f.hi, f.lo)
-		for _, id := range p.ids[1:] {
-			extend(f.lo, f.hi, f.points.at(id))
+		switch {
+		case p.under < 0:
+			tr.root = uint16(c)
+		case p.right:
+			f.nodes[base+p.under].link |= uint32(c) << rightShift
+		default:
+			f.nodes[base+p.under].link |= uint32(c) << leftShift
 		}
-		k := tr.free
-		tr.free = nodes[k].left
-		n := node{mass: uint16(len(p.ids))}
-		split := 1
-		if dim, cut := f.randomCut(tr); dim < 0 {
-			n.dim = equal
-		} else {
-			n.dim, n.cut = uint16(dim), cut
-			split = f.divide(p.ids, dim, cut)
-		}
-		nodes[k] = n
-		f.set(tr, nodes, p.at, k)
-		if n.dim != equal && int(n.mass) >= f.boxMass {
-			b := f.boxes.take()
-			lo, hi := f.boxes.at(b)
-			copy(lo, f.lo)
-			copy(hi, f.hi)
-			boxOf[k] = b
-		}
-		stack = append(stack, part{p.ids[split:], slot{k, true}}, part{p.ids[:split], slot{k, false}})
 	}
 }
 
-// randomCut draws a cut of the box f.lo, f.hi, each dimension in proportion to its extent; dim is -1 when it has none.
-func (f *Forest) randomCut(tr *tree) (dim int, cut float32) {
+func (b *builder) point(base int, c ref) []float32 {
+	return b.f.points.at(b.f.ids.at(base + c.id()))
+}
+
+// cut draws a cut of the box, each dimension in proportion to its extent; dim is -1 when it has none.
+func (b *builder) cut(tr *tree) (dim int, cut float32) {
 	total := 0.0
-	for d, l := range f.lo {
-		total += float64(f.weights[d]) * (float64(f.hi[d]) - float64(l))
+	for d, l := range b.lo {
+		total += float64(b.f.weights[d]) * (float64(b.hi[d]) - float64(l))
 	}
 	dim = -1
 	x := tr.rng.float() * total
-	for d, l := range f.lo {
-		h := f.hi[d]
+	for d, l := range b.lo {
+		h := b.hi[d]
 		if !(h > l) {
 			continue
 		}
 		dim, cut = d, l // rounding may run past the last extent, which is then cut at its lower end
-		w := float64(f.weights[d])
+		w := float64(b.f.weights[d])
 		g := w * (float64(h) - float64(l))
 		if x < g {
 			if c := float32(float64(l) + x/w); c >= l && c < h {
@@ -146,14 +207,14 @@ func (f *Forest) randomCut(tr *tree) (dim int, cut float32) {
 }
 
 // divide puts the points at or below the cut first and returns their number.
-func (f *Forest) divide(ids []int32, dim int, cut float32) int {
-	i, j := 0, len(ids)
+func (b *builder) divide(base int, slots []ref, dim int, cut float32) int {
+	i, j := 0, len(slots)
 	for i < j {
-		if f.points.at(ids[i])[dim] <= cut {
+		if b.point(base, slots[i])[dim] <= cut {
 			i++
 		} else {
 			j--
-			ids[i], ids[j] = ids[j], ids[i]
+			slots[i], slots[j] = slots[j], slots[i]
 		}
 	}
 	return i

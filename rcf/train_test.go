@@ -74,7 +74,7 @@ func TestTrainSamplesEvenly(t *testing.T) {
 	}
 	var fifth [5]int
 	for id, refs := range f.points.refs {
-		fifth[int(f.points.at(int32(id))[0])/200] += int(refs)
+		fifth[int(f.points.at(id)[0])/200] += int(refs)
 	}
 	for i, n := range fifth {
 		if math.Abs(float64(n)-10000) > 400 { // four standard deviations

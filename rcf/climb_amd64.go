@@ -1,0 +1,21 @@
+package rcf
+
+import "golang.org/x/sys/cpu"
+
+var haveAVX2 = cpu.X86.HasAVX2
+
+// climbAVX2 does what climb does for points of up to lanes values. It reads lanes values from each point and corner: those
+// that belong to what follows count nothing, as their weight is 0.
+//
+//go:noescape
+func climbAVX2(s *scratch, points, boxes, weights *float32, width, levels, count int) int
+
+// partingAVX2 does what parting does for n values, a multiple of lanes, of which those that are too many have the weight 0.
+//
+//go:noescape
+func partingAVX2(p, lo, hi, w *float32, n int) (out, extent float32)
+
+// extendAVX2 does what extend does for n values, a multiple of lanes: lo and hi have room for them.
+//
+//go:noescape
+func extendAVX2(lo, hi, q *float32, n int)

@@ -1,0 +1,151 @@
+#include "go_asm.h"
+#include "textflag.h"
+
+// How far p (Y0, weights Y1) lies outside the box Y2, Y3, and the extent of the box with p, both summed over the lanes as
+// sum does it, to the next of parts (R11, counted in AX). Y15 is 0. The zero flag says that the box holds p.
+#define PARTING \
+	VSUBPS Y0, Y2, Y4           \
+	VSUBPS Y3, Y0, Y5           \
+	VMAXPS Y5, Y4, Y4           \
+	VMAXPS Y15, Y4, Y4          \
+	VSUBPS Y2, Y3, Y5           \
+	VADDPS Y4, Y5, Y5           \
+	VMULPS Y1, Y4, Y4           \
+	VMULPS Y1, Y5, Y5           \
+	VHADDPS Y5, Y4, Y6          \
+	VEXTRACTF128 $1, Y6, X7     \
+	VADDPS X7, X6, X6           \
+	VHADDPS X6, X6, X6          \
+	VMOVSD X6, (R11)            \
+	ADDQ $8, R11                \
+	INCQ AX                     \
+	VUCOMISS X15, X6
+
+// func climbAVX2(s *scratch, points, boxes, weights *float32, width, levels, count int) int
+TEXT ·climbAVX2(SB), NOSPLIT, $0-64
+	MOVQ s+0(FP), DI
+	MOVQ points+8(FP), SI
+	MOVQ boxes+16(FP), DX
+	MOVQ weights+24(FP), BX
+	MOVQ width+32(FP), R8
+	MOVQ levels+40(FP), R9
+	MOVQ count+48(FP), R10
+	SHLQ $2, R8
+	VMOVUPS scratch_p(DI), Y0
+	VMOVUPS (BX), Y1
+	VXORPS Y15, Y15, Y15
+	LEAQ scratch_parts(DI), R11
+	XORQ AX, AX
+	TESTQ R9, R9
+	JZ boxed
+
+	// The leaf, and then the levels that have points in place of a box.
+	LEAQ scratch_list(DI), R12
+	LEAQ scratch_upto(DI), R14
+	MOVLQSX (R12), BX
+	IMULQ R8, BX
+	VMOVUPS (SI)(BX*1), Y2
+	VMOVAPS Y2, Y3
+	MOVQ $1, R13
+	PARTING
+	JE done
+
+level:
+	CMPQ AX, R9
+	JGE boxed
+	MOVLQSX (R14)(AX*4), CX
+
+point:
+	MOVLQSX (R12)(R13*4), BX
+	IMULQ R8, BX
+	VMOVUPS (SI)(BX*1), Y4
+	VMINPS Y4, Y2, Y2
+	VMAXPS Y4, Y3, Y3
+	INCQ R13
+	CMPQ R13, CX
+	JLT point
+	PARTING
+	JE done
+	JMP level
+
+boxed:
+	LEAQ scratch_batch(DI), R12
+	XORQ R13, R13
+
+box:
+	CMPQ R13, R10
+	JGE done
+	MOVLQSX (R12)(R13*4), BX
+	IMULQ R8, BX
+	LEAQ (DX)(BX*2), BX
+	VMOVUPS (BX), Y2
+	VMOVUPS (BX)(R8*1), Y3
+	INCQ R13
+	PARTING
+	JNE box
+
+done:
+	MOVQ AX, ret+56(FP)
+	VZEROUPPER
+	RET
+
+// func partingAVX2(p, lo, hi, w *float32, n int) (out, extent float32)
+TEXT ·partingAVX2(SB), NOSPLIT, $0-48
+	MOVQ p+0(FP), AX
+	MOVQ lo+8(FP), BX
+	MOVQ hi+16(FP), CX
+	MOVQ w+24(FP), DX
+	MOVQ n+32(FP), R8
+	VXORPS Y15, Y15, Y15
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	XORQ R9, R9
+
+eight:
+	VMOVUPS (AX)(R9*4), Y0
+	VMOVUPS (BX)(R9*4), Y2
+	VMOVUPS (CX)(R9*4), Y3
+	VMOVUPS (DX)(R9*4), Y1
+	VSUBPS Y0, Y2, Y4
+	VSUBPS Y3, Y0, Y5
+	VMAXPS Y5, Y4, Y4
+	VMAXPS Y15, Y4, Y4
+	VSUBPS Y2, Y3, Y5
+	VADDPS Y4, Y5, Y5
+	VMULPS Y1, Y4, Y4
+	VMULPS Y1, Y5, Y5
+	VADDPS Y4, Y8, Y8
+	VADDPS Y5, Y9, Y9
+	ADDQ $8, R9
+	CMPQ R9, R8
+	JLT eight
+
+	VHADDPS Y9, Y8, Y6
+	VEXTRACTF128 $1, Y6, X7
+	VADDPS X7, X6, X6
+	VHADDPS X6, X6, X6
+	VMOVSS X6, out+40(FP)
+	VSHUFPS $1, X6, X6, X6
+	VMOVSS X6, extent+44(FP)
+	VZEROUPPER
+	RET
+
+// func extendAVX2(lo, hi, q *float32, n int)
+TEXT ·extendAVX2(SB), NOSPLIT, $0-32
+	MOVQ lo+0(FP), BX
+	MOVQ hi+8(FP), CX
+	MOVQ q+16(FP), AX
+	MOVQ n+24(FP), R8
+	XORQ R9, R9
+
+eight:
+	VMOVUPS (AX)(R9*4), Y0
+	VMINPS (BX)(R9*4), Y0, Y1
+	VMAXPS (CX)(R9*4), Y0, Y2
+	VMOVUPS Y1, (BX)(R9*4)
+	VMOVUPS Y2, (CX)(R9*4)
+	ADDQ $8, R9
+	CMPQ R9, R8
+	JLT eight
+	VZEROUPPER
+	RET

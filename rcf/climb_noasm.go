@@ -1,0 +1,11 @@
+//go:build !amd64
+
+package rcf
+
+const haveAVX2 = false
+
+func climbAVX2(*scratch, *float32, *float32, *float32, int, int, int) int { panic("amd64 only") }
+
+func partingAVX2(_, _, _, _ *float32, _ int) (float32, float32) { panic("amd64 only") }
+
+func extendAVX2(_, _, _ *float32, _ int) { panic("amd64 only") }

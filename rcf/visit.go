@@ -1,0 +1,274 @@
+package rcf
+
+import "math"
+
+const (
+	lanes      = 8  // values that one vector instruction takes
+	narrow     = 56 // values, at most, that are narrow points: multiples of lanes of them leave the last of 64 free
+	trailDepth = 64 // deeper trees are rare: exponentially spaced points make them
+	boxBatch   = 4  // boxes that are looked at in one go; most climbs end before
+	maxMerge   = 32 // points below a node without a box; see boxMassOf
+)
+
+// scratch is what one call needs to work, on its stack.
+type scratch struct {
+	p     [64]float32     // the shingle, unless it is wide; then zeros; the last is -Inf, which makes chains go left
+	list  pointList       // points that stand in for the boxes of the levels below the first box
+	upto  [maxMerge]int32 // of each such level: how much of list is below it
+	batch [boxBatch]int32
+	parts [2 * (maxMerge + boxBatch)]float32 // of each level: how far the point lies outside, and the extent with it
+
+	trail [4 * trailDepth]uint16 // the nodes from the root down, of four trees by turns
+	depth [4]int
+	end   [4]ref                 // the leaf
+	back  [2 * trailDepth]uint16 // the way down to a point that leaves
+	deep  [4][]uint16            // in place of trail, where it is too short
+
+	lo, hi [lanes]float32
+	wide   []float32 // in place of p, lo and hi, for wider shingles
+}
+
+// pointList holds the points below a node without a box, and one more.
+type pointList [maxMerge + 1]int32
+
+// room returns the place for a shingle.
+func (s *scratch) room(width int) []float32 {
+	if width > lanes && s.wide == nil {
+		s.wide = make([]float32, 3*padded(width))
+	}
+	if width <= narrow {
+		s.p[equalDim] = float32(math.Inf(-1))
+		return s.p[:width]
+	}
+	return s.wide[:width]
+}
+
+func padded(width int) int { return (width + lanes - 1) / lanes * lanes }
+
+// boxMassOf returns the mass from which on a subtree keeps its bounding box, until it has fewer than 5/8 of that. The box of
+// a smaller one is worked out from its points on the way up: the bottom of the tree has most of the nodes, and so would have
+// most of the boxes. Of wide points a box costs as much as two points of the many that it saves reading.
+//
+// Whoever has a box, so have all above it.
+func boxMassOf(width int) int {
+	if width > 256 {
+		return maxMerge
+	}
+	return 8
+}
+
+// descend goes down trees t to t+3 for p, by turns, so that one waits for memory while another compares; no branch depends
+// on a comparison, as half of them would be guessed wrong.
+func (f *Forest) descend(s *scratch, p []float32, t int) {
+	if f.trees[t].size == 0 {
+		return
+	}
+	if f.far != nil {
+		for lane := range min(4, len(f.trees)-t) {
+			f.descendOne(s, p, t+lane, lane)
+		}
+		return
+	}
+	n, last := f.stride, len(f.trees)-1
+	t1, t2, t3 := min(t+1, last), min(t+2, last), min(t+3, last)
+	a, b, c, d := f.nodes[t*n:][:n], f.nodes[t1*n:][:n], f.nodes[t2*n:][:n], f.nodes[t3*n:][:n]
+	i, j, k, l := uint32(f.trees[t].root), uint32(f.trees[t1].root), uint32(f.trees[t2].root), uint32(f.trees[t3].root)
+	var di, dj, dk, dl uint32
+	x := &s.p
+	at := 0
+	for ; i&j&k&l&leafBit == 0; at += 4 {
+		if at == len(s.trail) {
+			for lane := range min(4, len(f.trees)-t) {
+				f.descendOne(s, p, t+lane, lane)
+			}
+			return
+		}
+		q := s.trail[at : at+4 : at+4]
+		q[0], q[1], q[2], q[3] = uint16(i), uint16(j), uint16(k), uint16(l)
+		di += 1 - i>>12
+		dj += 1 - j>>12
+		dk += 1 - k>>12
+		dl += 1 - l>>12
+		i = step(a, x, i)
+		j = step(b, x, j)
+		k = step(c, x, k)
+		l = step(d, x, l)
+	}
+	s.end = [4]ref{ref(i), ref(j), ref(k), ref(l)}
+	s.depth = [4]int{int(di), int(dj), int(dk), int(dl)}
+	s.deep = [4][]uint16{}
+}
+
+// step returns the child of c that x belongs to, or c itself when it is a leaf.
+func step(nodes []node, x *[64]float32, c uint32) uint32 {
+	n := nodes[c&idMask] // a slot, too, is a number of a node
+	shift := uint32(leftShift)
+	if x[n.link&dimMask] > n.cut {
+		shift = rightShift
+	}
+	next := n.link >> shift & refMask
+	if c&leafBit != 0 {
+		next = c
+	}
+	return next
+}
+
+// descendOne does the same for one tree of any depth and width.
+func (f *Forest) descendOne(s *scratch, p []float32, t, lane int) {
+	base := t * f.stride
+	path := s.deep[lane][:0]
+	if path == nil {
+		path = make([]uint16, 0, f.samples+1)
+	}
+	c := ref(f.trees[t].root)
+	for !c.leaf() {
+		path = append(path, uint16(c))
+		n := f.nodes[base+c.id()]
+		if n.equal() || p[f.dimOf(base, c.id())] <= n.cut {
+			c = n.left()
+		} else {
+			c = n.right()
+		}
+	}
+	s.end[lane], s.depth[lane], s.deep[lane] = c, len(path), path
+}
+
+// trail returns the nodes on the way down the tree of a lane: node i is at i times the second result.
+func (s *scratch) way(lane int) ([]uint16, int) {
+	if s.deep[lane] != nil {
+		return s.deep[lane], 1
+	}
+	return s.trail[lane:], 4
+}
+
+// insertion says where a point goes into a tree.
+type insertion struct {
+	depth int
+	end   ref     // the leaf, or chain of equal points, at the end of the way
+	level int     // of the way at which the new cut stands; -1: the point equals the leaf
+	at    float32 // how far into what lies outside the box there
+	out   int     // from this level of the way down, the boxes don't hold the point
+	list  int     // levels at the end of the way for which points stand in for a box
+}
+
+// visit returns the score of p in tree t, down which descend has gone, and says in in, unless that is nil, where p goes in.
+//
+// Going up from the leaf, the box at each node gives the chance that a random cut of it and the point would part the two: its
+// share in the score; and, with one draw a node, the highest cut that does part them: where the point goes in (Guha et al.,
+// theorem 3). Once a box holds the point, those above do.
+func (f *Forest) visit(s *scratch, p []float32, t int, in *insertion, norm float64) float64 {
+	tr := &f.trees[t]
+	if tr.size == 0 {
+		return 0
+	}
+	base := t * f.stride
+	lane := t % 4
+	way, stride := s.way(lane)
+	depth, end := s.depth[lane], s.end[lane]
+	mass := 1
+	s.list[0] = int32(f.ids.at(base + end.id()))
+	below := end
+	if depth > 0 {
+		if k := way[(depth-1)*stride]; f.nodes[base+int(k)].equal() {
+			depth--
+			below = ref(k)
+			mass = f.side.at(base + int(k))
+		}
+	}
+	if in != nil {
+		*in = insertion{depth: depth, end: below, level: -1}
+	}
+
+	n, levels, level := 1, 1, depth
+	s.upto[0] = 1
+	box := -1
+	for level > 0 {
+		k := int(way[(level-1)*stride])
+		if box = f.side.at(base+k) - f.boxMass; box >= 0 {
+			break
+		}
+		n = f.gather(&s.list, base, f.nodes[base+k].other(below), n)
+		s.upto[levels] = int32(n)
+		below = ref(k)
+		levels++
+		level--
+	}
+	list := levels
+	score := 0.0
+	at := depth // the level of the next part
+	for {
+		count := 0
+		for level > 0 && count < boxBatch {
+			level--
+			s.batch[count] = int32(f.side.at(base+int(way[level*stride])) - f.boxMass)
+			count++
+		}
+		done := f.climb(s, p, levels, count)
+		for i := range done {
+			out, extent := s.parts[2*i], s.parts[2*i+1]
+			switch {
+			case out == 0:
+				if at == depth {
+					score = seen(depth, mass, int(tr.size))
+					at--
+				}
+				if in != nil {
+					in.out, in.list = at+1, list
+				}
+				return score * norm
+			case at == depth:
+				score = 1 / float64(depth+1)
+				if in != nil {
+					in.level, in.at = depth, float32(tr.rng.float())*out
+				}
+			default:
+				chance := float64(out / extent)
+				score += chance * (1/float64(at+1) - score)
+				if in != nil {
+					if u := tr.rng.float(); u < chance {
+						in.level, in.at = at, float32(u)*extent
+					}
+				}
+			}
+			at--
+		}
+		if level == 0 {
+			if in != nil {
+				in.out, in.list = 0, list
+			}
+			return score * norm
+		}
+		levels = 0
+	}
+}
+
+// gather appends to the list the points below c, which has no box and so is small, or holds equal points.
+func (f *Forest) gather(list *pointList, base int, c ref, n int) int {
+	var stack [maxMerge]ref
+	depth := 0
+	for {
+		for !c.leaf() {
+			k := f.nodes[base+c.id()]
+			if !k.equal() {
+				stack[depth] = k.right()
+				depth++
+			}
+			c = k.left()
+		}
+		list[n] = int32(f.ids.at(base + c.id()))
+		n++
+		if depth == 0 {
+			return n
+		}
+		depth--
+		c = stack[depth]
+	}
+}
+
+// newNorm returns what scores in trees of so many points are multiplied by.
+func newNorm(size int) float64 { return math.Log2(float64(size) + 1) }
+
+// seen is the score, before normalisation, of a point of which the tree has mass copies at depth.
+func seen(depth, mass, size int) float64 {
+	return (1 - float64(mass)/(2*float64(size))) / (float64(depth) + math.Log2(1+float64(mass)))
+}
