@@ -19,3 +19,9 @@ func partingAVX2(p, lo, hi, w *float32, n int) (out, extent float32)
 //
 //go:noescape
 func extendAVX2(lo, hi, q *float32, n int)
+
+// descendAVX2 does what descend does for four trees, whose roots are in s.end, and says whether their trail was long enough.
+// s.depth is 0.
+//
+//go:noescape
+func descendAVX2(s *scratch, n0, n1, n2, n3 *node) bool

@@ -149,3 +149,81 @@ eight:
 	JLT eight
 	VZEROUPPER
 	RET
+
+// One level down for the tree whose nodes are at BASE: C becomes the child that p belongs to, or stays when it is a leaf,
+// which LEAVES counts.
+#define STEP(C, BASE, LEAVES) \
+	MOVL C, AX                               \
+	ANDL $const_idMask, AX                   \
+	MOVL 4(BASE)(AX*8), BX                   \
+	VMOVSS (BASE)(AX*8), X0                  \
+	MOVL BX, CX                              \
+	MOVL BX, DX                              \
+	ANDL $const_dimMask, CX                  \
+	SHRL $const_leftShift, BX                \
+	SHRL $const_rightShift, DX               \
+	ANDL $const_refMask, BX                  \
+	VUCOMISS scratch_p(DI)(CX*4), X0         \
+	CMOVLCS DX, BX                           \
+	BTL $12, C                               \
+	CMOVLCS C, BX                            \
+	ADCQ $0, LEAVES                          \
+	MOVL BX, C
+
+// func descendAVX2(s *scratch, n0, n1, n2, n3 *node) bool
+TEXT ·descendAVX2(SB), NOSPLIT, $0-41
+	MOVQ s+0(FP), DI
+	MOVQ n0+8(FP), R12
+	MOVQ n1+16(FP), R13
+	MOVQ n2+24(FP), R14
+	MOVQ n3+32(FP), R15
+	MOVL (scratch_end+0)(DI), R8
+	MOVL (scratch_end+4)(DI), R9
+	MOVL (scratch_end+8)(DI), R10
+	MOVL (scratch_end+12)(DI), R11
+	XORQ SI, SI
+
+down:
+	MOVL R8, AX
+	ANDL R9, AX
+	ANDL R10, AX
+	ANDL R11, AX
+	BTL $12, AX
+	JCS ends
+	CMPQ SI, $(4*const_trailDepth)
+	JGE deep
+	MOVW R8, (scratch_trail+0)(DI)(SI*2)
+	MOVW R9, (scratch_trail+2)(DI)(SI*2)
+	MOVW R10, (scratch_trail+4)(DI)(SI*2)
+	MOVW R11, (scratch_trail+6)(DI)(SI*2)
+	ADDQ $4, SI
+	STEP(R8, R12, (scratch_depth+0)(DI))
+	STEP(R9, R13, (scratch_depth+8)(DI))
+	STEP(R10, R14, (scratch_depth+16)(DI))
+	STEP(R11, R15, (scratch_depth+24)(DI))
+	JMP down
+
+ends:
+	// depth has counted the steps that were none.
+	SHRQ $2, SI
+	MOVQ SI, AX
+	SUBQ (scratch_depth+0)(DI), AX
+	MOVQ AX, (scratch_depth+0)(DI)
+	MOVQ SI, AX
+	SUBQ (scratch_depth+8)(DI), AX
+	MOVQ AX, (scratch_depth+8)(DI)
+	MOVQ SI, AX
+	SUBQ (scratch_depth+16)(DI), AX
+	MOVQ AX, (scratch_depth+16)(DI)
+	SUBQ (scratch_depth+24)(DI), SI
+	MOVQ SI, (scratch_depth+24)(DI)
+	MOVL R8, (scratch_end+0)(DI)
+	MOVL R9, (scratch_end+4)(DI)
+	MOVL R10, (scratch_end+8)(DI)
+	MOVL R11, (scratch_end+12)(DI)
+	MOVB $1, ret+40(FP)
+	RET
+
+deep:
+	MOVB $0, ret+40(FP)
+	RET

@@ -9,3 +9,5 @@ func climbAVX2(*scratch, *float32, *float32, *float32, int, int, int) int { pani
 func partingAVX2(_, _, _, _ *float32, _ int) (float32, float32) { panic("amd64 only") }
 
 func extendAVX2(_, _, _ *float32, _ int) { panic("amd64 only") }
+
+func descendAVX2(_ *scratch, _, _, _, _ *node) bool { panic("amd64 only") }

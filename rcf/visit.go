@@ -64,56 +64,55 @@ func (f *Forest) descend(s *scratch, p []float32, t int) {
 		return
 	}
 	if f.far != nil {
-		for lane := range min(4, len(f.trees)-t) {
-			f.descendOne(s, p, t+lane, lane)
+		f.descendDeep(s, p, t)
+		return
+	}
+	last := len(f.trees) - 1
+	t1, t2, t3 := min(t+1, last), min(t+2, last), min(t+3, last)
+	s.end = [4]ref{ref(f.trees[t].root), ref(f.trees[t1].root), ref(f.trees[t2].root), ref(f.trees[t3].root)}
+	s.depth = [4]int{}
+	s.deep = [4][]uint16{}
+	n := f.stride
+	if haveAVX2 {
+		if !descendAVX2(s, &f.nodes[t*n], &f.nodes[t1*n], &f.nodes[t2*n], &f.nodes[t3*n]) {
+			f.descendDeep(s, p, t)
 		}
 		return
 	}
-	n, last := f.stride, len(f.trees)-1
-	t1, t2, t3 := min(t+1, last), min(t+2, last), min(t+3, last)
-	a, b, c, d := f.nodes[t*n:][:n], f.nodes[t1*n:][:n], f.nodes[t2*n:][:n], f.nodes[t3*n:][:n]
-	i, j, k, l := uint32(f.trees[t].root), uint32(f.trees[t1].root), uint32(f.trees[t2].root), uint32(f.trees[t3].root)
-	var di, dj, dk, dl uint32
-	x := &s.p
-	at := 0
-	for ; i&j&k&l&leafBit == 0; at += 4 {
+	trees := [4][]node{f.nodes[t*n:][:n], f.nodes[t1*n:][:n], f.nodes[t2*n:][:n], f.nodes[t3*n:][:n]}
+	for at := 0; s.end[0]&s.end[1]&s.end[2]&s.end[3]&leafBit == 0; at += 4 {
 		if at == len(s.trail) {
-			for lane := range min(4, len(f.trees)-t) {
-				f.descendOne(s, p, t+lane, lane)
-			}
+			f.descendDeep(s, p, t)
 			return
 		}
-		q := s.trail[at : at+4 : at+4]
-		q[0], q[1], q[2], q[3] = uint16(i), uint16(j), uint16(k), uint16(l)
-		di += 1 - i>>12
-		dj += 1 - j>>12
-		dk += 1 - k>>12
-		dl += 1 - l>>12
-		i = step(a, x, i)
-		j = step(b, x, j)
-		k = step(c, x, k)
-		l = step(d, x, l)
+		for lane, c := range s.end {
+			s.trail[at+lane] = uint16(c)
+			s.depth[lane] += 1 - int(c>>12)
+			s.end[lane] = step(trees[lane], &s.p, c)
+		}
 	}
-	s.end = [4]ref{ref(i), ref(j), ref(k), ref(l)}
-	s.depth = [4]int{int(di), int(dj), int(dk), int(dl)}
-	s.deep = [4][]uint16{}
 }
 
 // step returns the child of c that x belongs to, or c itself when it is a leaf.
-func step(nodes []node, x *[64]float32, c uint32) uint32 {
-	n := nodes[c&idMask] // a slot, too, is a number of a node
-	shift := uint32(leftShift)
+func step(nodes []node, x *[64]float32, c ref) ref {
+	n := nodes[c.id()] // a slot, too, is a number of a node
+	next := n.left()
 	if x[n.link&dimMask] > n.cut {
-		shift = rightShift
+		next = n.right()
 	}
-	next := n.link >> shift & refMask
 	if c&leafBit != 0 {
 		next = c
 	}
 	return next
 }
 
-// descendOne does the same for one tree of any depth and width.
+// descendDeep does the same for trees of any depth and points of any width, one tree after the other.
+func (f *Forest) descendDeep(s *scratch, p []float32, t int) {
+	for lane := range min(4, len(f.trees)-t) {
+		f.descendOne(s, p, t+lane, lane)
+	}
+}
+
 func (f *Forest) descendOne(s *scratch, p []float32, t, lane int) {
 	base := t * f.stride
 	path := s.deep[lane][:0]
