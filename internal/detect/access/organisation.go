@@ -162,13 +162,34 @@ func (o *organisation) begin(a *signal.Access, user string, d int32) *episode {
 	return e
 }
 
-// network says how well a network is known: to the user 0 (the address) to 3 (the region); else to the organisation 4 (many
-// users) to 6 (one user alone), 7, 8 (its surroundings); else 9.
+// network says how well a network is known: to the user 0 to 2 (the address itself: often, now and then, hardly), 3 and 4
+// (near it), 5, 6 (its surroundings); else to the organisation 7 (many users) to 9 (one user alone), 10, 11 (its
+// surroundings); else 12.
 func (o *organisation) network(p *profile, n *networks, d int32) uint8 {
-	for w := range widths {
-		if _, ok := p.Nets[w][n[w]]; ok {
-			return uint8(w)
+	often := max(3, p.Days/10)
+	if c, ok := p.Nets[exact][n[exact]]; ok {
+		switch {
+		case c.Days >= often:
+			return 0
+		case c.Days > 2:
+			return 1
 		}
+		if c := p.Nets[near][n[near]]; c.Days >= often {
+			return 3
+		}
+		return 2
+	}
+	if c, ok := p.Nets[near][n[near]]; ok {
+		if c.Days >= often {
+			return 3
+		}
+		return 4
+	}
+	if _, ok := p.Nets[wide][n[wide]]; ok {
+		return 5
+	}
+	if _, ok := p.Nets[region][n[region]]; ok {
+		return 6
 	}
 	users := int(o.Nets[near][n[near]].Users)
 	l := o.Live[n[near]]
@@ -182,17 +203,17 @@ func (o *organisation) network(p *profile, n *networks, d int32) uint8 {
 	}
 	switch {
 	case users >= 5:
-		return 4
-	case users >= 2:
-		return 5
-	case users == 1:
-		return 6
-	case o.Nets[wide][n[wide]].Users > 0:
 		return 7
-	case o.Nets[region][n[region]].Users > 0:
+	case users >= 2:
 		return 8
+	case users == 1:
+		return 9
+	case o.Nets[wide][n[wide]].Users > 0:
+		return 10
+	case o.Nets[region][n[region]].Users > 0:
+		return 11
 	}
-	return 9
+	return 12
 }
 
 // take adds an access to its episode. It returns true when that may change the score.

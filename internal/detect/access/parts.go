@@ -20,7 +20,7 @@ const (
 	parts
 )
 
-const bins = 11
+const bins = 13
 
 // names are what a finding's attribution calls the parts.
 var names = [parts]string{"network", "hours", "agent", "novelty", "gravity", "region", "resources", "refusals", "overlap", "volume"}
@@ -31,7 +31,7 @@ var weights = [parts]float64{1, .6, .6, .8, .7, .7, .5, .7, .8, .4}
 // suspicion is how episodes of an intruder would fill the bins: beliefs, wide ones, and no result of training. Only their
 // ratio to what ordinary life fills counts.
 var suspicion = [parts][bins]float64{
-	network:  {.03, .02, .03, .05, .04, .06, .14, .10, .15, .38},
+	network:  {.02, .02, .03, .02, .02, .03, .05, .04, .06, .14, .09, .13, .35},
 	hours:    {.40, .20, .20, .20},
 	agent:    {.30, .10, .15, .15, .30},
 	novelty:  {.20, .10, .15, .20, .20, .15},
@@ -45,7 +45,7 @@ var suspicion = [parts][bins]float64{
 
 // ordinary is what the bins are believed to be filled with before anything was seen, worth a few episodes.
 var ordinary = [parts][bins]float64{
-	network:  {.72, .08, .04, .02, .05, .02, .005, .015, .01, .04},
+	network:  {.60, .08, .05, .06, .03, .03, .02, .04, .02, .01, .015, .01, .035},
 	hours:    {.80, .12, .06, .02},
 	agent:    {.90, .05, .03, .01, .01},
 	novelty:  {.75, .10, .08, .04, .02, .01},
