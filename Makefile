@@ -61,6 +61,12 @@ bench-rcf: ## random cut forest, points a second for score and update, one gorou
 bench-forecast: ## the local forecasts of one series on one core
 	$(GO) test -run '^$$' -bench 'Forecast' -benchmem -cpu 1 ./forecast
 
+.PHONY: bench-access
+bench-access: ## unusual access: figures beside the peers' on simulated organisations (SEEDS=1-5), accesses a second, IP Insights' speed
+	$(GO) test -run '^$$' -bench Figures -benchtime 1x ./internal/detect/access
+	$(GO) test -run '^$$' -bench 'Reader|Observe' -benchmem -cpu 1 ./internal/source/cloudtrail ./internal/detect/access
+	$(GO) test -run '^$$' -bench 'Train|Score' ./ipinsights
+
 .PHONY: soak
 soak: build ## slow: 100 kills under load, 10 million pattern comparisons, an hour's loop, fuzzing
 	HOMEOSTAT_SOAK=1 $(GO) test -timeout 4h -run 'Soak|Kill|Crash' -v ./eventpattern ./internal/... ./automation ./cmd/homeostat

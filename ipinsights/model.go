@@ -14,14 +14,17 @@ type Model struct {
 	dim      int
 	entities []float32 // (vectors, d), row-major
 	encoder  *encoder
-	memory   sync.Pool // of [][]float32: an encoding's layers
+	memory   sync.Pool // of *layers
 }
 
 func newModel(vectors int, e *encoder) *Model {
 	m := &Model{vectors: vectors, dim: e.dim, encoder: e, entities: make([]float32, vectors*e.d)}
-	m.memory.New = func() any { return e.layers() }
+	m.memory.New = func() any { return &layers{e.layers()} }
 	return m
 }
+
+// layers is the memory of one encoding.
+type layers struct{ ls [][]float32 }
 
 // VectorDim returns the length of the vectors.
 func (m *Model) VectorDim() int { return m.dim }
@@ -40,23 +43,23 @@ func (m *Model) Score(entity string, ip netip.Addr) float64 {
 	if !ip.IsValid() {
 		return math.Inf(-1)
 	}
-	ls := m.memory.Get().([][]float32)
-	s := dot(m.entity(entity), m.encoder.encode(ls, ip))
-	m.memory.Put(ls)
+	l := m.memory.Get().(*layers)
+	s := dot(m.entity(entity), m.encoder.encode(l.ls, ip))
+	m.memory.Put(l)
 	return float64(s)
 }
 
 // AppendScores appends the score of each pair to dst.
 func (m *Model) AppendScores(dst []float64, pairs []Pair) []float64 {
-	ls := m.memory.Get().([][]float32)
+	l := m.memory.Get().(*layers)
 	for _, p := range pairs {
 		if !p.IP.IsValid() {
 			dst = append(dst, math.Inf(-1))
 			continue
 		}
-		dst = append(dst, float64(dot(m.entity(p.Entity), m.encoder.encode(ls, p.IP))))
+		dst = append(dst, float64(dot(m.entity(p.Entity), m.encoder.encode(l.ls, p.IP))))
 	}
-	m.memory.Put(ls)
+	m.memory.Put(l)
 	return dst
 }
 
@@ -67,8 +70,8 @@ func (m *Model) AppendEntityVector(dst []float32, entity string) []float32 {
 
 // AppendIPVector appends the vector of an address, VectorDim numbers.
 func (m *Model) AppendIPVector(dst []float32, ip netip.Addr) []float32 {
-	ls := m.memory.Get().([][]float32)
-	dst = append(dst, m.encoder.encode(ls, ip)[:m.dim]...)
-	m.memory.Put(ls)
+	l := m.memory.Get().(*layers)
+	dst = append(dst, m.encoder.encode(l.ls, ip)[:m.dim]...)
+	m.memory.Put(l)
 	return dst
 }

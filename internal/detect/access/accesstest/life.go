@@ -31,7 +31,6 @@ func (s *sim) live(p *person, d int) {
 	}
 	if s.chance(.01) {
 		p.agents.browser = p.agents.browser[:len(p.agents.browser)-len(".0.0.0 Safari/537.36")] + "1.0.0 Safari/537.36"
-		p.agents.browser = fmt.Sprintf("%s", p.agents.browser)
 	}
 	if d >= p.leaves && s.chance(p.travel) {
 		p.leaves = d + 1 + s.r.IntN(7)

@@ -2,6 +2,7 @@ package accesstest
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"homeostat/internal/signal"
@@ -15,7 +16,8 @@ type Figures struct {
 	HardWeek float64 // hard ones found at one false alarm a user and week
 	Episodes int
 	Told     float64 // episodes that were graded, a week
-	ToldTrue float64 // incidents among them
+	Mistold  float64 // of them, those of ordinary life
+	Found    float64 // incidents that were told
 }
 
 // Episode is a user, an address, a day, with the highest score of its accesses.
@@ -94,6 +96,8 @@ func (w *World) Measure(es []Episode) Figures {
 			f.Told++
 			if e.Incident > 0 {
 				told[e.Incident] = true
+			} else {
+				f.Mistold++
 			}
 		}
 		if e.Incident > 0 {
@@ -121,6 +125,31 @@ func (w *World) Measure(es []Episode) Figures {
 	f.AUC, f.AP = auc/float64(positives)/float64(max(1, len(es)-positives)), ap/float64(positives)
 	f.AtFive, f.AtOne, f.HardWeek = float64(five), float64(one), float64(hard)
 	f.Told *= 7. / TestDays
-	f.ToldTrue = float64(len(told))
+	f.Mistold *= 7. / TestDays
+	f.Found = float64(len(told))
 	return f
+}
+
+// Add adds the figures of another world.
+func (f *Figures) Add(g Figures) {
+	f.AUC += g.AUC
+	f.AP += g.AP
+	f.AtFive += g.AtFive
+	f.AtOne += g.AtOne
+	f.HardWeek += g.HardWeek
+	f.Episodes += g.Episodes
+	f.Told += g.Told
+	f.Mistold += g.Mistold
+	f.Found += g.Found
+}
+
+// Mean returns the figures of one of n worlds.
+func (f Figures) Mean(n int) Figures {
+	k := float64(n)
+	return Figures{f.AUC / k, f.AP / k, f.AtFive / k, f.AtOne / k, f.HardWeek / k, f.Episodes / n, f.Told / k, f.Mistold / k, f.Found / k}
+}
+
+func (f Figures) String() string {
+	return fmt.Sprintf("AUC %.3f  AP %.3f  at 5/day %.1f of %d  at 1/day %.1f  hard %.1f of %d  | told %.1f a week, %.1f of them ordinary, %.1f incidents",
+		f.AUC, f.AP, f.AtFive, Incidents, f.AtOne, f.HardWeek, Hard, f.Told, f.Mistold, f.Found)
 }
