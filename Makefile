@@ -58,8 +58,8 @@ bench-rcf: ## random cut forest, points a second for score and update, one gorou
 	$(GO) test -run '^$$' -bench 'ScoreUpdate' -benchmem -cpu 1 ./rcf
 
 .PHONY: bench-forecast
-bench-forecast: ## the local forecasts of one series on one core
-	$(GO) test -run '^$$' -bench 'Forecast' -benchmem -cpu 1 ./forecast
+bench-forecast: ## forecasts of one series, DeepAR's training and its kernels, on one core
+	$(GO) test -run '^$$' -bench 'Forecast|Sample|Train|GEMM' -benchmem -cpu 1 ./forecast ./deepar
 
 .PHONY: bench-access
 bench-access: ## unusual access: figures beside the peers' on simulated organisations (SEEDS=1-5), accesses a second, IP Insights' speed

@@ -123,3 +123,32 @@ func (f Freq) Lags(longest int) []int {
 	slices.Sort(out)
 	return slices.Compact(out)
 }
+
+// calendar is a cycle of the calendar that a frequency can follow.
+type calendar struct {
+	seconds float64 // its length
+	at      func(time.Time) float64
+}
+
+// calendars are the features that SageMaker derives from time, each as a place in its cycle from 0 to 1, the longest last.
+func (f Freq) calendars() []calendar {
+	all := []struct {
+		calendar
+		from, to int // levels of unit, as in Lags
+	}{
+		{calendar{60, func(t time.Time) float64 { return float64(t.Second()) / 60 }}, 0, 0},
+		{calendar{3600, func(t time.Time) float64 { return (float64(t.Minute()) + float64(t.Second())/60) / 60 }}, 0, 1},
+		{calendar{86400, func(t time.Time) float64 { return (float64(t.Hour()) + float64(t.Minute())/60) / 24 }}, 0, 2},
+		{calendar{604800, func(t time.Time) float64 { return (float64((t.Weekday()+6)%7) + float64(t.Hour())/24) / 7 }}, 0, 3},
+		{calendar{unitSeconds["M"], func(t time.Time) float64 { return float64(t.Day()-1) / 31 }}, 0, 4},
+		{calendar{365.25 * 86400, func(t time.Time) float64 { return float64(t.YearDay()-1) / 366 }}, 0, 5},
+	}
+	level := map[string]int{"s": 0, "min": 1, "H": 2, "D": 3, "W": 4, "M": 5}[f.Unit]
+	var out []calendar
+	for _, c := range all {
+		if c.from <= level && level <= c.to && c.seconds > f.Seconds() {
+			out = append(out, c.calendar)
+		}
+	}
+	return out
+}

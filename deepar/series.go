@@ -22,6 +22,17 @@ type Series struct {
 	DynamicFeat [][]float64 // each as long as Target, or longer by the horizon; none missing
 }
 
+// place names the series in an error.
+func (s *Series) place(i int) string {
+	switch {
+	case s.Place != "":
+		return s.Place
+	case s.ItemID != "":
+		return "series " + strconv.Quote(s.ItemID)
+	}
+	return fmt.Sprintf("series %d", i)
+}
+
 const (
 	maxAbs    = 1e30    // of a target or a feature: float32 holds its square's root's neighbours, and nothing real is larger
 	maxLine   = 1 << 28 // bytes of a record

@@ -23,28 +23,52 @@ type forecaster struct {
 
 // forecast returns a forecast for each history, and the sentence that says where it came from.
 func (m *forecaster) forecast(ctx context.Context, model string) ([]*forecast.Forecast, []string, error) {
+	if err := deepar.CheckSeries(m.train, deepar.Config{Freq: m.freq, PredictionLength: m.horizon, Epochs: 1}); err != nil {
+		return nil, nil, &exitError{2, err} // whichever the model: a mistake is told, not forecast around
+	}
+	began := time.Now()
+	windows := m.windows()
 	var cands []forecast.Candidate
+	note := ""
 	switch model {
 	case "theta", "ets", "snaive":
 		cands = []forecast.Candidate{m.local(model, m.model(model))}
+	case "deepar":
+		d, err := m.trainDeep(ctx, windows)
+		if err != nil {
+			return nil, nil, err
+		}
+		cands = []forecast.Candidate{d.candidate(ctx)}
 	case "auto":
 		cands = m.candidates()
+		if err := m.enough(windows); err != nil {
+			note = "; deepar not tried: " + err.Error()
+			break
+		}
+		d, err := m.trainDeep(ctx, windows)
+		switch {
+		case errors.Is(err, deepar.ErrDiverged):
+			note = "; deepar left out: " + err.Error()
+		case err != nil:
+			return nil, nil, err
+		default:
+			cands = append(cands, d.candidate(ctx))
+		}
 	default:
 		return nil, nil, &exitError{2, fmt.Errorf("--model %s: want auto, deepar, theta, ets or snaive", model)}
 	}
-	out := make([]*forecast.Forecast, len(m.histories))
-	reasons := make([]string, len(m.histories))
-	began := time.Now()
 	targets := make([][]float64, len(m.histories))
 	for i, s := range m.histories {
 		targets[i] = s.Target
 	}
-	choices, err := forecast.Choose(ctx, cands, targets, m.horizon, forecastLevels, forecast.ChooseConfig{Windows: m.windows()})
+	choices, err := forecast.Choose(ctx, cands, targets, m.horizon, forecastLevels, forecast.ChooseConfig{Windows: windows})
 	if err != nil {
 		return nil, nil, m.named(err)
 	}
+	out := make([]*forecast.Forecast, len(m.histories))
+	reasons := make([]string, len(m.histories))
 	for i, c := range choices {
-		out[i], reasons[i] = c.Forecast, c.Reason
+		out[i], reasons[i] = c.Forecast, c.Reason+note
 	}
 	m.training = time.Since(began)
 	return out, reasons, nil
@@ -99,13 +123,18 @@ func (m *forecaster) candidates() []forecast.Candidate {
 
 // windows is how many ends are held out to judge the candidates: more where the series are long, and where they are few.
 func (m *forecaster) windows() int {
-	shortest := len(m.histories[0].Target)
-	for _, s := range m.histories {
-		shortest = min(shortest, len(s.Target))
-	}
 	most := 2
 	if len(m.histories) <= 50 {
 		most = 8
 	}
-	return min(max(shortest/(6*m.horizon), 1), most)
+	return min(max(m.shortest()/(6*m.horizon), 1), most)
+}
+
+// shortest is how many values the shortest history has.
+func (m *forecaster) shortest() int {
+	n := len(m.histories[0].Target)
+	for _, s := range m.histories {
+		n = min(n, len(s.Target))
+	}
+	return n
 }

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"homeostat/deepar"
+	"homeostat/forecast"
+)
+
+const (
+	// leastObservations is how many values DeepAR wants to learn from; below, a method that learns nothing is better.
+	leastObservations = 2000
+	deepPaths         = 200
+)
+
+// deepConfig is how the command trains: the learning rate is above SageMaker's default because it falls at the end, so that fewer
+// epochs do.
+func (m *forecaster) deepConfig() deepar.Config {
+	return deepar.Config{
+		Freq: m.freq, PredictionLength: m.horizon, ContextLength: m.deepContext(), Epochs: 60, MiniBatchSize: 32,
+		LearningRate: 4e-3, Seed: m.seed,
+	}
+}
+
+// deepContext is the steps before a forecast that it is conditioned on: one and a half horizons, as much as a usual season, and at
+// most what a third of the series holds.
+func (m *forecaster) deepContext() int {
+	n := max(m.horizon+m.horizon/2, firstOr(m.freq.Seasons(), 1))
+	return max(min(n, m.shortest()/3, 500), min(m.horizon, 500))
+}
+
+// deep is the candidate that is one model over all series. The model that forecasts held-out ends never saw them; the final one is the
+// same, trained on with them.
+type deep struct {
+	m       *forecaster
+	heldOut *deepar.Model
+	final   *deepar.Model
+}
+
+// enough says whether there is enough to learn from, or why not.
+func (m *forecaster) enough(windows int) error {
+	values := 0
+	for _, s := range m.train {
+		if n := len(s.Target) - windows*m.horizon; n > m.horizon {
+			for _, v := range s.Target[:n] {
+				if !math.IsNaN(v) {
+					values++
+				}
+			}
+		}
+	}
+	if values < leastObservations {
+		return fmt.Errorf("%d values to learn from, want %d", values, leastObservations)
+	}
+	return nil
+}
+
+// trainDeep trains both models. windows ends of each series are held out from the first.
+func (m *forecaster) trainDeep(ctx context.Context, windows int) (*deep, error) {
+	d := &deep{m: m}
+	c := m.deepConfig()
+	short := make([]deepar.Series, 0, len(m.train))
+	for _, s := range m.train {
+		if n := len(s.Target) - windows*m.horizon; n > m.horizon {
+			s.Target = s.Target[:n]
+			short = append(short, s)
+		}
+	}
+	var err error
+	tell := func(what string) func(deepar.Progress) {
+		return func(p deepar.Progress) { m.progress.show("%s: epoch %d of %d, loss %.4f", what, p.Epoch, p.Of, p.Loss) }
+	}
+	if d.heldOut, err = deepar.Train(ctx, short, c, tell("training")); err != nil {
+		return nil, err
+	}
+	d.final, err = d.heldOut.Continue(ctx, m.train, c.Epochs/3, 0.5, tell("training on the held-out ends"))
+	return d, err
+}
+
+// candidate is d for forecast.Choose.
+func (d *deep) candidate(ctx context.Context) forecast.Candidate {
+	return forecast.Candidate{Name: "deepar", Forecast: func(i, n int) (*forecast.Forecast, error) {
+		s := d.m.histories[i]
+		model := d.final
+		if n < len(s.Target) {
+			model = d.heldOut
+		}
+		s.Target = s.Target[:n]
+		paths, err := model.Sample(ctx, &s, deepPaths, d.m.seed+uint64(i))
+		if err != nil {
+			return nil, err
+		}
+		f := &forecast.Forecast{Levels: forecastLevels, Mean: paths.Mean()}
+		for _, q := range forecastLevels {
+			f.Quantiles = append(f.Quantiles, paths.Quantile(q))
+		}
+		return f, nil
+	}}
+}
