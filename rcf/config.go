@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
+	"time"
 	"unsafe"
 )
 
@@ -14,6 +16,8 @@ type Config struct {
 	ShingleSize       int     // 1 when 0; 1 to 256: how many points in a row are scored as one
 	TimeDecay         float64 // 1/(10 x samples) when 0; below 0 none: the sample is then uniform over all that was seen
 	Seed              uint64  // kept in the model
+
+	Interval time.Duration // between points, where they carry their time; see Forest.ScoreAndUpdateAt
 }
 
 // Limits of what a Config may ask for.
@@ -59,6 +63,8 @@ func (c Config) check(dim int) error {
 		return fmt.Errorf("%w: %d samples per tree; 2 to %d", ErrRange, c.NumSamplesPerTree, maxSamples)
 	case !(c.TimeDecay <= 1):
 		return fmt.Errorf("%w: time decay %v; up to 1", ErrRange, c.TimeDecay)
+	case c.Interval < 0 || c.Interval > 0 && c.Interval < time.Microsecond:
+		return fmt.Errorf("%w: an interval of %v; a microsecond at least", ErrRange, c.Interval)
 	}
 	return nil
 }
@@ -67,3 +73,67 @@ const (
 	forestBytes = int(unsafe.Sizeof(Forest{}))
 	treeBytes   = int(unsafe.Sizeof(tree{}))
 )
+
+// Bytes returns what a forest for points of dim values comes to hold in memory once it has its size, everything counted, so
+// that it can be known before it is spent: a few percent from [Forest.Bytes] on ordinary data. It is less while the forest
+// fills up and where points repeat. It fails as [New] does.
+func (c Config) Bytes(dim int) (int, error) {
+	c = c.withDefaults()
+	if err := c.check(dim); err != nil {
+		return 0, err
+	}
+	trees, samples, width := float64(c.NumTrees), float64(c.NumSamplesPerTree), float64(dim*c.ShingleSize)
+	points := distinctPoints(trees, samples, max(c.TimeDecay, 0))
+	// A random cut tree of n points has about 2n/m subtrees of m and more; keeping boxes down to 5/8 of that makes it 2.6.
+	boxes := trees * min(samples-1, 2.6*samples/float64(boxMassOf(dim*c.ShingleSize)))
+	slot := 8. + 2 + 2 + 2 // node, side, key, point
+	if width > narrow {
+		slot += 2
+	}
+	if boxes > 65500 {
+		slot += 2
+	}
+	if points > 65500 {
+		slot += 2
+	}
+	const growth = 33. / 32 // half of what grown adds
+	total := float64(forestBytes) + trees*float64(treeBytes) + trees*(samples+1)*slot +
+		growth*(points*(4*width+2)+boxes*(8*width+2)) + 4*(float64(padded(int(width)))+width)
+	if width > lanes {
+		total += 12 * float64(padded(int(width)))
+	}
+	return int(total), nil
+}
+
+// distinctPoints returns how many different points the samples come to hold between them. A tree's sample holds a point of
+// age a with probability 1-exp(-x exp(-decay a)), where x is such that they add up to samples; at least one of the trees does
+// with 1-exp(-trees x exp(-decay a)). Both add up to Ein/decay, the entire exponential integral.
+func distinctPoints(trees, samples, decay float64) float64 {
+	if decay == 0 {
+		return trees * samples
+	}
+	want := samples * decay
+	lo, hi := -80.0, 10.0+want // logarithms of x
+	for range 60 {
+		if mid := (lo + hi) / 2; ein(mid) < want {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	return min(trees*samples, ein(lo+math.Log(trees))/decay)
+}
+
+// ein returns the entire exponential integral of exp(l).
+func ein(l float64) float64 {
+	if l > 3 {
+		return 0.5772156649015329 + l // and an integral below 1e-9
+	}
+	z := math.Exp(l)
+	sum, term := 0.0, 1.0
+	for k := 1.0; k < 120; k++ {
+		term *= -z / k
+		sum -= term / k
+	}
+	return sum
+}

@@ -67,3 +67,49 @@ func ExampleTrain() {
 	fmt.Println("the middle of the circle is stranger:", strange > usual)
 	// Output: the middle of the circle is stranger: true
 }
+
+func ExampleForest_Forecast() {
+	f, err := rcf.New(1, rcf.Config{ShingleSize: 10, Seed: 1})
+	if err != nil {
+		panic(err)
+	}
+	for i := range 3000 {
+		if _, err := f.ScoreAndUpdate([]float64{math.Sin(2 * math.Pi * float64(i) / 30)}); err != nil {
+			panic(err)
+		}
+	}
+	ahead, err := f.Forecast(nil, 30, []float64{0.5}) // the next period
+	if err != nil {
+		panic(err)
+	}
+	fmt.Printf("crest %.1f, trough %.1f\n", ahead[7], ahead[22])
+	// Output: crest 1.0, trough -1.0
+}
+
+func ExampleForest_Impute() {
+	f, err := rcf.New(2, rcf.Config{Seed: 1})
+	if err != nil {
+		panic(err)
+	}
+	for i := range 3000 {
+		load := math.Sin(float64(i))
+		if _, err := f.ScoreAndUpdate([]float64{load, 10 * load}); err != nil {
+			panic(err)
+		}
+	}
+	x := []float64{0.5, math.NaN()}
+	if err := f.Impute(x, []int{1}); err != nil {
+		panic(err)
+	}
+	fmt.Printf("%.0f\n", x[1])
+	// Output: 5
+}
+
+func ExampleConfig_Bytes() {
+	n, err := rcf.Config{NumTrees: 50, NumSamplesPerTree: 256}.Bytes(4)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("below half a megabyte:", n < 500_000)
+	// Output: below half a megabyte: true
+}

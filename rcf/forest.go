@@ -29,6 +29,7 @@ type Forest struct {
 
 	weights []float32 // of each dimension, in the choice of cuts; the largest is 1; zeros follow to a multiple of lanes
 	recent  []float32 // the shingle: the last points, oldest first
+	clock   clock
 	wide    []float32 // for the scratch of learning, when more than lanes wide
 }
 
@@ -43,6 +44,7 @@ func New(dim int, c Config) (*Forest, error) {
 		samples: c.NumSamplesPerTree, decay: max(c.TimeDecay, 0), seed: c.Seed,
 		trees: make([]tree, c.NumTrees),
 	}
+	f.clock.interval = c.Interval
 	f.boxMass = boxMassOf(f.width)
 	f.points.width, f.boxes.width = f.width, f.width
 	f.recent = make([]float32, 0, f.width)
@@ -112,8 +114,12 @@ func (f *Forest) SetWeights(weights []float64) error {
 func (f *Forest) ScoreAndUpdate(x []float64) (float64, error) {
 	s := scratch{wide: f.wide}
 	p, err := f.enter(&s, x)
-	if err != nil || !f.push(p) {
+	if err != nil {
 		return 0, err
+	}
+	f.seen++
+	if !f.push(p) {
+		return 0, nil
 	}
 	return f.learn(&s, p), nil
 }
@@ -173,7 +179,6 @@ func coordinate(v float64) float32 {
 
 // push makes p the shingle that the next point follows, and says whether it is full.
 func (f *Forest) push(p []float32) bool {
-	f.seen++
 	f.recent = append(f.recent[:0], p[f.width-min(f.width, len(f.recent)+f.dim):]...)
 	return len(f.recent) == f.width
 }

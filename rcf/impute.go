@@ -6,6 +6,19 @@ import (
 	"slices"
 )
 
+// Impute sets the coordinates of x that missing names to what the forest would expect there: the median that
+// [Forest.Conditional] gives. Before the forest is ready it is NaN.
+func (f *Forest) Impute(x []float64, missing []int) error {
+	likely, err := f.Conditional(nil, x, missing, []float64{0.5})
+	if err != nil {
+		return err
+	}
+	for i, d := range missing {
+		x[d] = likely[i]
+	}
+	return nil
+}
+
 // Conditional returns what the forest would expect in place of the coordinates of x that missing names, given the others and
 // the points before: row q, column i of the result is the quantile levels[q], over the trees, of coordinate missing[i]. In
 // each tree the nearest point to the known coordinates, among those that no cut in a known coordinate sets apart, speaks for
@@ -79,13 +92,7 @@ func (f *Forest) nearest(p []float32, t int, unknown []bool) int {
 			}
 		}
 		id := f.pointOf(base, c)
-		distance := 0.0
-		for d, v := range f.points.at(id) {
-			if !unknown[d] {
-				distance += float64(f.weights[d]) * math.Abs(float64(v)-float64(p[d]))
-			}
-		}
-		if distance < least {
+		if distance := f.distance(p, f.points.at(id), unknown); best < 0 || distance < least {
 			best, least = id, distance
 		}
 	}

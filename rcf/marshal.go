@@ -8,7 +8,8 @@ import (
 
 // A model, little endian:
 //
-//	"rcf\x02"  dim u32  shingle u32  trees u32  samples u32  size u32  decay f64  age f64  seed u64  seen u64
+//	"rcf\x03"  dim u32  shingle u32  trees u32  samples u32  size u32  decay f64  age f64  seed u64  seen u64
+//	clock    interval i64 (ns), begun u64 (0, 1), last i64 (Unix microseconds), imputed 4 x u64
 //	weights  dim x f32
 //	recent   count u32, then that many f32
 //	points   count u32, then each width x f32
@@ -19,9 +20,9 @@ import (
 //
 // size is how many points each tree has. Boxes and masses are worked out again when the model is read; nodes and points need
 // not be in the same places, as no result depends on that.
-const magic = "rcf\x02"
+const magic = "rcf\x03"
 
-const headLength = 4 + 5*4 + 4*8
+const headLength = 4 + 5*4 + 4*8 + 7*8
 
 // The kinds of node in a model.
 const (
@@ -42,6 +43,13 @@ func (f *Forest) AppendBinary(b []byte) ([]byte, error) {
 	b = le.AppendUint64(b, math.Float64bits(f.age))
 	b = le.AppendUint64(b, f.seed)
 	b = le.AppendUint64(b, f.seen)
+	begun := uint64(0)
+	if f.clock.begun {
+		begun = 1
+	}
+	for _, v := range append([]uint64{uint64(f.clock.interval), begun, uint64(f.clock.last)}, f.clock.made[:]...) {
+		b = le.AppendUint64(b, v)
+	}
 	b = appendFloats(b, f.weights[:f.dim])
 	b = le.AppendUint32(b, uint32(len(f.recent)))
 	b = appendFloats(b, f.recent)

@@ -37,6 +37,7 @@ func Train(dim int, c Config, rows iter.Seq2[[]float64, error]) (*Forest, error)
 		if err != nil {
 			return nil, fmt.Errorf("row %d: %w", n, err)
 		}
+		f.seen++
 		if f.push(p) {
 			f.sample(p)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 )
 
 // ErrModel means that bytes are not a model that this package wrote, or not any more.
@@ -44,6 +45,11 @@ func decode(data []byte) (*Forest, error) {
 	age := r.f64()
 	c.Seed = r.u64()
 	seen := r.u64()
+	c.Interval = time.Duration(r.u64())
+	k := clock{interval: c.Interval, begun: r.u64() == 1, last: int64(r.u64())}
+	for i := range k.made {
+		k.made[i] = r.u64()
+	}
 	if err := c.check(dim); err != nil {
 		return nil, err
 	}
@@ -62,7 +68,7 @@ func decode(data []byte) (*Forest, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.decay, f.age, f.seen = decay, age, seen
+	f.decay, f.age, f.seen, f.clock = decay, age, seen, k
 	if err := f.decodePoints(&r, size); err != nil {
 		return nil, err
 	}
