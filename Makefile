@@ -43,7 +43,7 @@ lint: ## gofumpt, go vet, staticcheck, go fix, and the import rules
 	$(GO) test -run 'TestImports|TestForbidden' .
 
 .PHONY: bench
-bench: bench-pipeline bench-events bench-rcf bench-forecast ## the benchmarks behind the README's figures
+bench: bench-pipeline bench-events bench-rcf bench-forecast bench-runbooks ## the benchmarks behind the README's figures
 
 .PHONY: bench-pipeline
 bench-pipeline: ## remote write into stream and history on one core, the lag to the event, and memory
@@ -52,6 +52,10 @@ bench-pipeline: ## remote write into stream and history on one core, the lag to 
 .PHONY: bench-events
 bench-events: ## event patterns, events a second on one core
 	$(GO) test -run '^$$' -bench 'Match|Load' -benchmem -cpu 1 ./eventpattern
+
+.PHONY: bench-runbooks
+bench-runbooks: ## 1,000 executions of ten steps in flight, with a durable journal: steps a second on two cores, and memory
+	$(GO) test -run '^$$' -bench Executions -benchtime 3x -cpu 2 ./internal/runbook
 
 .PHONY: bench-rcf
 bench-rcf: ## random cut forest, points a second for score and update, one goroutine

@@ -65,11 +65,8 @@ type loop struct {
 // in before the first of them runs.
 type jobs struct{ *river.Client[*sql.Tx] }
 
-// How often River looks for jobs. An event's runbook waits for this at most; a look costs 1.6 ms of processor time on SQLite.
-const (
-	jobPoll    = 500 * time.Millisecond
-	noticePoll = 5 * time.Second
-)
+// noticePoll is how often River looks for notices to send.
+const noticePoll = 5 * time.Second
 
 // openLoop makes the stages over a data folder. What it has opened is closed again when it fails.
 func openLoop(ctx context.Context, cfg Config, p *parts, dir *dataDir, log *slog.Logger) (l *loop, err error) {
@@ -174,7 +171,7 @@ func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer)
 	l.jobs.Client, err = river.NewClient(riversqlite.New(db), &river.Config{
 		Queues: map[string]river.QueueConfig{
 			river.QueueDefault: {MaxWorkers: 4, FetchPollInterval: noticePoll},
-			runbook.Queue:      {MaxWorkers: 16, FetchPollInterval: jobPoll},
+			runbook.Queue:      runbook.QueueConfig(),
 		},
 		Workers:  workers,
 		PollOnly: true, // on SQLite, listening is polling too, and costs 1.4 % of a core besides

@@ -146,7 +146,8 @@ func (r *Runbooks) wait(ctx context.Context, x *execution, res automation.Result
 			Step: q.Step, Kind: q.Kind, Message: q.Message, Approvers: q.Approvers, Needed: q.Needed, Given: q.Given, Expires: q.Expires,
 		}
 	}
-	return false, r.inTx(ctx, func(tx *sql.Tx) error {
+	ctx = context.WithoutCancel(ctx)
+	return false, r.commits.do(func(tx *sql.Tx) error {
 		if err := update(ctx, tx, x); err != nil {
 			return err
 		}
@@ -164,8 +165,7 @@ func (r *Runbooks) wait(ctx context.Context, x *execution, res automation.Result
 
 // settle ends an execution whose document has ended, or hands it to verify.
 func (r *Runbooks) settle(ctx context.Context, x *execution, j *journal, g *gate, res automation.Result) (again bool, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx) // what was done goes on record
 	x.State, x.Step, x.Reason, x.Outputs, x.Outcome = res.State, res.Step, res.Reason, res.Outputs, j.did()
 	acted := x.real() && x.Outcome != ""
 	switch {
@@ -197,7 +197,7 @@ func (r *Runbooks) settle(ctx context.Context, x *execution, j *journal, g *gate
 		e.State, e.Error, e.Ended = automation.Cancelled, x.Reason, time.Now().UTC() // nobody is asked any more
 		return false, j.put(ctx, e, end)
 	}
-	return false, r.inTx(ctx, end)
+	return false, r.commits.do(end)
 }
 
 // fail ends an execution that can't go on.

@@ -36,7 +36,8 @@ func (g *gate) guards(ctx context.Context, c automation.Call, mark bool) error {
 	v := Refuse
 	rules := g.r.rulesFor(g.x)
 	outside := g.r.outside(ctx, g.x, rules.Guards)
-	err := g.r.inTx(ctx, func(tx *sql.Tx) error {
+	ctx = context.WithoutCancel(ctx) // of a transaction that others share
+	err := g.r.commits.do(func(tx *sql.Tx) error {
 		a, err := facts(ctx, tx, g.x, rules.Cooldown)
 		if err != nil {
 			return err
@@ -105,6 +106,7 @@ func (g *gate) approved(ctx context.Context, c automation.Call) error {
 	if e.State == automation.Success {
 		g.x.State, g.x.Approval, g.x.Reason = signal.InProgress, nil, ""
 	}
+	ctx = context.WithoutCancel(ctx)
 	err := g.j.put(ctx, e, func(tx *sql.Tx) error {
 		if err := g.j.tell(ctx, tx, e); err != nil {
 			return err
@@ -142,6 +144,7 @@ func (g *gate) ask(ctx context.Context, c automation.Call) error {
 			Step: approvalPath, Kind: automation.AskApproval, Message: message, Approvers: rules.Approvers, Needed: rules.Approvals, Expires: expires,
 		},
 	}
+	ctx = context.WithoutCancel(ctx)
 	err = g.j.put(ctx, e, func(tx *sql.Tx) error {
 		if err := update(ctx, tx, g.x); err != nil {
 			return err

@@ -9,14 +9,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"homeostat/automation"
 	"homeostat/internal/signal"
 )
-
-// recordTime is how long a step's end may take to be written once its context has ended: what was done goes on record.
-const recordTime = 10 * time.Second
 
 // journal implements automation.Journal for one execution, over the table steps. It is read once when a goroutine takes the
 // execution up: nobody else writes steps meanwhile. Used by one goroutine.
@@ -62,6 +58,7 @@ func (j *journal) Intend(ctx context.Context, e automation.Entry) error {
 			return nil
 		}
 	}
+	ctx = context.WithoutCancel(ctx) // of a transaction that others share
 	return j.put(ctx, e, func(tx *sql.Tx) error {
 		if !j.changes(e) || e.State != automation.InProgress {
 			return nil
@@ -75,8 +72,7 @@ func (j *journal) Intend(ctx context.Context, e automation.Entry) error {
 // Outcome implements automation.Journal. A step gets its link in the causal chain; one that changed something an audit entry
 // and the event "Action Taken", too.
 func (j *journal) Outcome(ctx context.Context, e automation.Entry) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
 	err := j.put(ctx, e, func(tx *sql.Tx) error { return j.tell(ctx, tx, e) })
 	if err == nil {
 		j.r.metric.steps.WithLabelValues(e.Effect.String(), e.State).Inc()
@@ -123,14 +119,15 @@ func (j *journal) holds(path string) bool {
 	})
 }
 
-// put writes an entry, and those that are only in memory; one that has ended is never written again.
+// put writes an entry, and those that are only in memory; one that has ended is never written again. ctx, and also's, must not
+// end meanwhile.
 func (j *journal) put(ctx context.Context, e automation.Entry, also func(tx *sql.Tx) error) error {
 	old, ok := j.entries[e.Path]
 	if ok && !old.Open() {
 		return fmt.Errorf("step %s of %s has ended: %s", e.Path, j.x.ID, old.State)
 	}
 	j.keep(e)
-	err := j.r.inTx(ctx, func(tx *sql.Tx) error {
+	err := j.r.commits.do(func(tx *sql.Tx) error {
 		for _, p := range j.pending {
 			if p != e.Path {
 				if err := j.write(ctx, tx, j.entries[p]); err != nil {

@@ -229,6 +229,10 @@ func quick() Config {
 }
 
 func start(ctx context.Context, dir string, c Config, docs fs.FS, holds func() (bool, string, error)) (*stage, func() error, error) {
+	return startWith(ctx, river.QueueConfig{MaxWorkers: 8, FetchCooldown: 5 * time.Millisecond, FetchPollInterval: 20 * time.Millisecond}, dir, c, docs, holds)
+}
+
+func startWith(ctx context.Context, q river.QueueConfig, dir string, c Config, docs fs.FS, holds func() (bool, string, error)) (*stage, func() error, error) {
 	s, err := store.Open(ctx, dir)
 	if err != nil {
 		return nil, nil, err
@@ -251,7 +255,7 @@ func start(ctx context.Context, dir string, c Config, docs fs.FS, holds func() (
 	ws := river.NewWorkers()
 	r.AddWorkers(ws)
 	j.Client, err = river.NewClient(riversqlite.New(s.DB), &river.Config{
-		Queues:  map[string]river.QueueConfig{Queue: {MaxWorkers: 8, FetchCooldown: 5 * time.Millisecond, FetchPollInterval: 20 * time.Millisecond}},
+		Queues: map[string]river.QueueConfig{Queue: q}, PollOnly: true,
 		Workers: ws, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err == nil {

@@ -114,7 +114,8 @@ type Runbooks struct {
 	live   map[string][]automation.Entry      // of these: reading steps under way that their journals have not written yet
 	parsed map[string]*automation.Document    // by name and version, as executions that began with older texts need them
 
-	rules map[string]*rules // guards by route and runbook, "" for all others
+	commits committer
+	rules   map[string]*rules // guards by route and runbook, "" for all others
 }
 
 // New returns the stage and keeps the catalog's texts in the database. A nil log discards, a nil reg keeps metrics to itself.
@@ -131,6 +132,7 @@ func New(ctx context.Context, c Config, n Needs, log *slog.Logger, reg prometheu
 		live:   map[string][]automation.Entry{},
 		parsed: map[string]*automation.Document{},
 	}
+	r.commits.db = n.DB
 	if err := r.makeRules(); err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ func (c *connector) Connect(context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, errors.Join(errors.New("the SQLite driver lacks a method that we rely on"), conn.Close())
 	}
-	return &faultConn{inner, c.faults}, nil
+	return &faultConn{sqliteConn: inner, faults: c.faults}, nil
 }
 
 func (c *connector) Driver() driver.Driver { return &c.driver }
@@ -76,7 +76,12 @@ type sqliteConn interface {
 
 type faultConn struct {
 	sqliteConn
-	faults *faults
+	faults   *faults
+	prepared statements
+}
+
+func (c *faultConn) Close() error {
+	return errors.Join(c.prepared.closeAll(), c.sqliteConn.Close())
 }
 
 func (c *faultConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
@@ -100,16 +105,40 @@ func (c *faultConn) PrepareContext(ctx context.Context, query string) (driver.St
 }
 
 func (c *faultConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	r, err := c.sqliteConn.ExecContext(ctx, query, args)
+	st, err := c.prepared.get(ctx, c.sqliteConn, query)
+	switch {
+	case err != nil:
+		return nil, c.faults.name(err)
+	case st == nil:
+		r, err := c.sqliteConn.ExecContext(ctx, query, args)
+		return r, c.faults.name(err)
+	}
+	r, err := st.stmt.ExecContext(ctx, args)
+	if err != nil {
+		_ = c.prepared.drop(query) // the error that counts is the statement's
+	}
 	return r, c.faults.name(err)
 }
 
 func (c *faultConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	r, err := c.sqliteConn.QueryContext(ctx, query, args)
+	st, err := c.prepared.get(ctx, c.sqliteConn, query)
 	if err != nil {
 		return nil, c.faults.name(err)
 	}
-	return &faultRows{r, c.faults}, nil
+	if st == nil {
+		r, err := c.sqliteConn.QueryContext(ctx, query, args)
+		if err != nil {
+			return nil, c.faults.name(err)
+		}
+		return &faultRows{r, c.faults}, nil
+	}
+	r, err := st.stmt.QueryContext(ctx, args)
+	if err != nil {
+		_ = c.prepared.drop(query) // the error that counts is the statement's
+		return nil, c.faults.name(err)
+	}
+	st.busy = true
+	return &readRows{&faultRows{r, c.faults}, st}, nil
 }
 
 type faultTx struct {
