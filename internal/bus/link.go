@@ -15,7 +15,7 @@ const maxCauses = 64
 func foreign(id string) bool {
 	switch signal.KindOf(id) {
 	case signal.KindBatch, signal.KindAnomaly, signal.KindAlert, signal.KindIncident, signal.KindExecution,
-		signal.KindStep, signal.KindVerify, signal.KindNotice:
+		signal.KindStep, signal.KindVerify, signal.KindNotice, signal.KindOrder, signal.KindModel:
 		return false
 	}
 	return true

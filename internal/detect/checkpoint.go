@@ -92,9 +92,10 @@ func decodeCheckpoint(b []byte) (checkpoint, error) {
 	return c, nil
 }
 
-// write puts b in dir in place of the checkpoint before, so that after a crash at any moment one of the two is there whole.
-func writeCheckpoint(dir string, b []byte) error {
-	name := filepath.Join(dir, checkpointName)
+// replaceFile puts b at name in dir, in place of what may be there, so that after a crash at any moment one of the two is
+// there whole.
+func replaceFile(dir, name string, b []byte) error {
+	name = filepath.Join(dir, name)
 	f, err := os.Create(name + ".new")
 	if err != nil {
 		return err

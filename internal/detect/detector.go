@@ -35,6 +35,7 @@ type Forests struct {
 	lateness int64
 
 	watched map[string]*watched // by entity, or entity and series
+	roll    roll                // of watched
 	bound   map[signal.SeriesID]binding
 	now     int64 // the latest sample's time so far
 	swept   int64 // when silent entities were last looked for
@@ -72,6 +73,7 @@ type watched struct {
 	bands     []signal.Series
 	wait      *training // history is being read for it
 	untrained bool      // and should be
+	version   string    // the model that a person chose; "" for one that learns by itself here
 }
 
 // New returns a detector for one entry of the configuration.
@@ -97,6 +99,7 @@ func (d *Forests) reset() {
 	d.watched = map[string]*watched{}
 	d.bound = map[signal.SeriesID]binding{}
 	d.now, d.swept = 0, 0
+	d.roll.clear()
 }
 
 // Name returns the detector's configured name.
@@ -181,6 +184,7 @@ func (d *Forests) watch(s *signal.Series, i int) *watched {
 		panic(fmt.Sprintf("detector %s: %v", d.c.Name, err))
 	}
 	d.watched[key] = w
+	d.enroll(w)
 	return w
 }
 

@@ -77,6 +77,11 @@ func (m *Model) Feedback(a Adjustment) (Adjustment, error) {
 	return a, nil
 }
 
+// threshold is what the model's threshold comes to with a bias, what keeps recurring left out.
+func (m *Model) threshold(bias float64) float64 {
+	return m.state.Threshold + bias*max(0, m.state.Threshold-ordinary)
+}
+
 // Adjustments returns what people's judgements did to m, the last 32, oldest first.
 func (m *Model) Adjustments() []Adjustment { return append([]Adjustment(nil), m.adjustments...) }
 

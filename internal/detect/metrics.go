@@ -6,6 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	batches, samples, intervals, late prometheus.Counter
 	publishFailed, recordFailed       prometheus.Counter
+	orders, ordersFailed              prometheus.Counter
 	checkpoints, checkpointsFailed    prometheus.Counter
 	checkpointSeconds                 prometheus.Histogram
 	checkpointBytes, lag, training    prometheus.Gauge
@@ -35,6 +36,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		late:              counter("late_samples_total", "Samples set aside as their interval was closed already."),
 		publishFailed:     counter("publish_failed_total", "Times that anomalies could not be published; they are tried again."),
 		recordFailed:      counter("record_failed_total", "Times that bands could not be recorded; they are dropped."),
+		orders:            counter("orders_total", "Orders of people (mute, confirm, use) that were carried out."),
+		ordersFailed:      counter("orders_failed_total", "Orders that could not be; each is in the log."),
 		checkpoints:       counter("checkpoints_total", "Checkpoints begun."),
 		checkpointsFailed: counter("checkpoints_failed_total", "Checkpoints that could not be written."),
 		checkpointBytes:   gauge("checkpoint_bytes", "Size of the last checkpoint."),

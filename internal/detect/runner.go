@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,8 @@ type Runner struct {
 	log       *slog.Logger
 	metrics   *metrics
 
+	versions *versions
+
 	position atomic.Uint64 // of the last checkpoint
 	read     uint64        // of the last batch processed; Run's goroutine alone
 
@@ -62,6 +65,7 @@ type Runner struct {
 	late      uint64
 	ticks     []tick // intervals closed, over the last minute
 	learning  []signal.Learning
+	trainer   *trainer // nil while nothing trains
 
 	learnt time.Time // when learning was taken; Run's goroutine alone
 }
@@ -96,11 +100,19 @@ func NewRunner(c RunnerConfig, log *slog.Logger, reg prometheus.Registerer) (*Ru
 	if r.c.Every <= 0 {
 		r.c.Every = max(least, 10*time.Second)
 	}
+	dir := ""
+	if c.Dir != "" {
+		dir = filepath.Join(c.Dir, "models")
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if r.versions, err = openVersions(dir); err != nil {
+		r.log.Error("versions of models can't be used", "err", err)
+	}
 	if c.Dir == "" {
 		return r, nil
-	}
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
-		return nil, err
 	}
 	return r, r.restore()
 }
@@ -142,6 +154,7 @@ func (r *Runner) Run(ctx context.Context, stream Reader, pub Publisher, rec Reco
 		defer wg.Wait()
 		defer cancel()
 		tr = newTrainer(h, r.c.Budget, r.log)
+		tr.versions, tr.inUse = r.versions, r.inUse
 		wg.Go(func() { tr.run(tctx) })
 		for _, d := range r.detectors {
 			d.train = func(w *watched, to int64) *training { return tr.add(d, w, to) }
@@ -149,11 +162,11 @@ func (r *Runner) Run(ctx context.Context, stream Reader, pub Publisher, rec Reco
 		}
 	}
 	r.mu.Lock()
-	r.running = true
+	r.running, r.trainer = true, tr
 	r.mu.Unlock()
 	defer func() {
 		r.mu.Lock()
-		r.running = false
+		r.running, r.trainer = false, nil
 		r.mu.Unlock()
 	}()
 	saved, took, swapped := time.Now(), time.Duration(0), false
@@ -176,6 +189,11 @@ func (r *Runner) Run(ctx context.Context, stream Reader, pub Publisher, rec Reco
 			}
 			r.record(ctx, rec, d)
 		}
+		for i := range b.Orders {
+			if err := r.obey(ctx, pub, &b.Orders[i], b.ID); err != nil {
+				return err
+			}
+		}
 		r.read = seq
 		r.note(b, tr)
 		if len(trained) > 0 || time.Since(r.learnt) >= learningEvery {
@@ -184,7 +202,7 @@ func (r *Runner) Run(ctx context.Context, stream Reader, pub Publisher, rec Reco
 		}
 		// A model that was swapped is saved soon: what is read again after a crash then meets the same model. All are written
 		// each time, so that of many models that are trained one after the other each would cost all: saving has a tenth of the time.
-		swapped = swapped || len(trained) > 0
+		swapped = swapped || len(trained) > 0 || len(b.Orders) > 0
 		if since := time.Since(saved); since >= r.c.Every || swapped && since >= 9*took {
 			began := time.Now()
 			r.save()
@@ -223,6 +241,11 @@ func (r *Runner) publish(ctx context.Context, pub Publisher, d *Forests, found [
 		events = append(events, ev)
 		r.metrics.anomalies.WithLabelValues(d.c.Name, kind).Inc()
 	}
+	return r.send(ctx, pub, d, events...)
+}
+
+// send publishes events, as often as it takes.
+func (r *Runner) send(ctx context.Context, pub Publisher, d *Forests, events ...signal.Event) error {
 	wait := 100 * time.Millisecond
 	for {
 		pctx, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -283,7 +306,7 @@ func (r *Runner) save() {
 	var b []byte
 	if err == nil {
 		b = c.encode()
-		err = writeCheckpoint(r.c.Dir, b)
+		err = replaceFile(r.c.Dir, checkpointName, b)
 	}
 	r.metrics.checkpoints.Inc()
 	r.hinder("checkpoint", err)

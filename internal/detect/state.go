@@ -22,18 +22,19 @@ type (
 		Watched []watchedState
 	}
 	watchedState struct {
-		Entity signal.EntityID
-		Series string
-		Input  int // of Each: which
-		Model  []byte
-		Meters []meterState
-		At     int64
-		Begun  bool
-		Last   int64
-		Batch  [2]string
-		Open   []byte // the anomaly as JSON
-		Until  int64
-		Wants  bool // training was under way, and begins anew
+		Entity  signal.EntityID
+		Series  string
+		Input   int // of Each: which
+		Model   []byte
+		Meters  []meterState
+		At      int64
+		Begun   bool
+		Last    int64
+		Batch   [2]string
+		Open    []byte // the anomaly as JSON
+		Until   int64
+		Wants   bool // training was under way, and begins anew
+		Version string
 	}
 	meterState struct {
 		ID    signal.SeriesID
@@ -88,12 +89,7 @@ func (d *Forests) Restore(r io.Reader) error {
 func (w *watched) save(d *Forests) (watchedState, error) {
 	s := watchedState{
 		Entity: w.entity, Series: w.series, At: w.at, Begun: w.begun, Last: w.last, Batch: w.batch, Until: w.until,
-		Wants: w.wait != nil || w.untrained,
-	}
-	for i := range d.inputs {
-		if d.c.Each && d.inputs[i].Name == w.ins[0].Name {
-			s.Input = i
-		}
+		Wants: w.wait != nil || w.untrained, Version: w.version, Input: d.inputOf(w),
 	}
 	for _, m := range w.meters {
 		s.Meters = append(s.Meters, meterState{m.id, m.input, m.part, m.prev, m.time, m.seen, m.sums})
@@ -126,7 +122,7 @@ func (d *Forests) load(s watchedState) error {
 		return err
 	}
 	w.at, w.begun, w.last, w.batch, w.until = s.At, s.Begun, s.Last, s.Batch, s.Until
-	w.untrained = s.Wants
+	w.untrained, w.version = s.Wants, s.Version
 	for _, ms := range s.Meters {
 		if ms.Input < 0 || ms.Input >= len(ins) || ms.Part < 0 || ms.Part > 1 {
 			return errors.New("a series of no input")
@@ -144,6 +140,7 @@ func (d *Forests) load(s watchedState) error {
 		}
 	}
 	d.watched[key] = w
+	d.enroll(w)
 	return nil
 }
 

@@ -2,8 +2,10 @@ package detect
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,10 +29,12 @@ const (
 
 // trainer trains models from history, one at a time and within its share of one core, for all detectors.
 type trainer struct {
-	history History
-	budget  float64 // share of one core
-	log     *slog.Logger
-	wake    chan struct{} // holds one: there is work
+	history  History
+	versions *versions
+	inUse    func(id string) bool
+	budget   float64 // share of one core
+	log      *slog.Logger
+	wake     chan struct{} // holds one: there is work
 
 	mu    sync.Mutex
 	queue []*training
@@ -46,6 +50,10 @@ type training struct {
 	points []float64
 	model  *Model // nil where history had too little
 	seen   int    // intervals
+
+	version *signal.Model // what it makes, where a person asked for it: it then takes nothing's place
+	rows    *grid         // in place of history
+	quality *quality
 }
 
 // keep remembers a point that came while the training goes on.
@@ -54,6 +62,11 @@ func (t *training) keep(at int64, x []float64) {
 		t.times = append(t.times, at)
 		t.points = append(t.points, x...)
 	}
+}
+
+// keep writes a version.
+func (tr *trainer) keep(m signal.Model, state []byte) error {
+	return tr.versions.put(m, state, tr.inUse)
 }
 
 func newTrainer(h History, budget float64, log *slog.Logger) *trainer {
@@ -66,14 +79,22 @@ func newTrainer(h History, budget float64, log *slog.Logger) *trainer {
 // add queues the training of w's model, whose live points begin at to.
 func (tr *trainer) add(d *Forests, w *watched, to int64) *training {
 	t := &training{d: d, w: w, to: to}
+	tr.enqueue(t)
+	return t
+}
+
+func (tr *trainer) enqueue(t *training) {
 	tr.mu.Lock()
-	tr.queue = append(tr.queue, t)
+	if t.version != nil && len(tr.queue) > 0 { // a person waits for it: it is the next
+		tr.queue = slices.Insert(tr.queue, 1, t)
+	} else {
+		tr.queue = append(tr.queue, t)
+	}
 	tr.mu.Unlock()
 	select {
 	case tr.wake <- struct{}{}:
 	default:
 	}
-	return t
 }
 
 // finished returns the trainings that have ended since the last call.
@@ -114,6 +135,8 @@ func (tr *trainer) run(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 			return // not trained, and the checkpoint says so: the next process begins anew
+		case t.version != nil:
+			tr.finish(ctx, t, err)
 		case err != nil:
 			t.model = nil
 			tr.log.ErrorContext(ctx, "training failed; the model learns from live data alone",
@@ -124,7 +147,9 @@ func (tr *trainer) run(ctx context.Context) {
 		}
 		tr.mu.Lock()
 		tr.queue = tr.queue[1:]
-		tr.done = append(tr.done, t)
+		if t.version == nil {
+			tr.done = append(tr.done, t)
+		}
 		tr.mu.Unlock()
 	}
 }
@@ -132,16 +157,10 @@ func (tr *trainer) run(ctx context.Context) {
 // train makes t.model from history. It works in short turns and rests between them as the budget asks.
 func (tr *trainer) train(ctx context.Context, t *training) error {
 	step := t.d.step
-	count := min(trainSpan.Milliseconds()/step, trainIntervals)
-	table := newTable(t.d, t.w, floorDiv(t.to, step)-count, int(count))
-	var metrics []string
-	for _, in := range t.w.ins {
-		metrics = append(metrics, in.metric)
-	}
-	if err := tr.history.Samples(ctx, t.w.entity, table.first*step, t.to, metrics, table.add); err != nil {
+	points, first, count, err := tr.read(ctx, t)
+	if err != nil {
 		return err
 	}
-	table.flush()
 	model, err := t.d.newModel(t.w)
 	if err != nil {
 		return err
@@ -150,12 +169,22 @@ func (tr *trainer) train(ctx context.Context, t *training) error {
 	const turn = 10 * time.Millisecond
 	began := time.Now()
 	x := make([]float64, len(t.w.ins))
-	for k := range int(count) {
-		if !table.point(k, x) {
+	present := 0
+	for k := range count {
+		if points(k, x) {
+			present++
+		}
+	}
+	t.quality = newQuality(len(x))
+	for k := range count {
+		if !points(k, x) {
 			continue
 		}
-		model.Observe((table.first+int64(k))*step, x)
-		t.seen++
+		at := (first + int64(k)) * step
+		v := model.Observe(at, x)
+		if t.seen++; t.seen > present-present/heldOut && t.version != nil {
+			t.quality.see(at, v)
+		}
 		if t.seen%16 != 0 {
 			continue
 		}
@@ -174,6 +203,50 @@ func (tr *trainer) train(ctx context.Context, t *training) error {
 		t.model = model
 	}
 	return nil
+}
+
+// read returns the points that t learns from: count intervals from the first on, those of 30 days at most.
+func (tr *trainer) read(ctx context.Context, t *training) (points func(k int, x []float64) bool, first int64, count int, err error) {
+	if t.rows != nil {
+		return t.rows.point, t.rows.first, t.rows.count, nil
+	}
+	step := t.d.step
+	n := min(trainSpan.Milliseconds()/step, trainIntervals)
+	table := newTable(t.d, t.w, floorDiv(t.to, step)-n, int(n))
+	var metrics []string
+	for _, in := range t.w.ins {
+		metrics = append(metrics, in.metric)
+	}
+	if err := tr.history.Samples(ctx, t.w.entity, table.first*step, t.to, metrics, table.add); err != nil {
+		return nil, 0, 0, err
+	}
+	table.flush()
+	return table.point, table.first, int(n), nil
+}
+
+// finish keeps the version that a person asked for, or says why there is none.
+func (tr *trainer) finish(ctx context.Context, t *training, err error) {
+	m := *t.version
+	if err == nil && t.model == nil {
+		err = fmt.Errorf("%d points; it takes %d", t.seen, warmUp)
+	}
+	var state []byte
+	if err == nil {
+		state, err = t.model.MarshalBinary()
+	}
+	if err == nil {
+		s := &t.model.state
+		m.State, m.Points, m.Quality = modelReady, t.seen, t.quality.tell(t.w.names, t.d.step)
+		m.From, m.To = time.UnixMilli(s.First).UTC(), time.UnixMilli(s.Last+t.d.step).UTC()
+		err = tr.keep(m, state)
+	}
+	if err != nil {
+		m.State, m.Reason = modelFailed, err.Error()
+		tr.versions.note(m)
+		tr.log.ErrorContext(ctx, "training failed", "detector", m.Detector, "entity", m.Entity, "model", m.ID, "err", err)
+		return
+	}
+	tr.log.InfoContext(ctx, "version of a model trained", "detector", m.Detector, "entity", m.Entity, "model", m.ID, "intervals", m.Points)
 }
 
 // table gathers a stretch of history into intervals, as the meters do with live samples.
@@ -261,6 +334,9 @@ func (tb *table) point(k int, x []float64) bool {
 // meanwhile. An anomaly that goes on stays the same anomaly.
 func (t *training) adopt() {
 	w := t.w
+	if w.wait != t {
+		return // another model was put in its place meanwhile
+	}
 	w.wait = nil
 	if t.model == nil {
 		return
@@ -271,8 +347,5 @@ func (t *training) adopt() {
 		t.model.Observe(at, t.points[i*n:(i+1)*n])
 	}
 	t.model.quick = false
-	t.model.forgetOpen()
-	t.model.state.Open = w.open != nil
-	t.model.state.Bias, t.model.adjustments = w.model.state.Bias, w.model.adjustments
-	w.model = t.model
+	w.take(t.model)
 }

@@ -24,6 +24,8 @@ type Event struct {
 const (
 	AnomalyDetected             = "Anomaly Detected"
 	AnomalyEnded                = "Anomaly Ended"
+	AnomalyJudged               = "Anomaly Judged"
+	ModelChanged                = "Model Changed"
 	AlertFiring                 = "Alert Firing"
 	AlertResolved               = "Alert Resolved"
 	IncidentOpened              = "Incident Opened"

@@ -181,6 +181,7 @@ type Batch struct {
 	Values     []float64   // in the metric's own unit; NaN is a gap, a stale marker keeps its bits
 	Histograms []Histogram // native histograms
 	Meta       []Meta      // what is known of the metrics; most batches carry none
+	Orders     []Order     // what people tell the detectors of the entities in this partition; hardly any batch carries one
 }
 
 // Histogram is one native histogram sample, kept as it was encoded: a prometheus remote-write 1.0 Histogram message. Only
@@ -219,5 +220,5 @@ func (b *Batch) AddSeries(s Series) int32 {
 func (b *Batch) Reset() {
 	b.ID = ""
 	b.Dict, b.Series, b.Times, b.Values = b.Dict[:0], b.Series[:0], b.Times[:0], b.Values[:0]
-	b.Histograms, b.Meta = b.Histograms[:0], b.Meta[:0]
+	b.Histograms, b.Meta, b.Orders = b.Histograms[:0], b.Meta[:0], b.Orders[:0]
 }

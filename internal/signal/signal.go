@@ -25,6 +25,8 @@ const (
 	KindStep      = "st"
 	KindVerify    = "ve"
 	KindNotice    = "no"
+	KindOrder     = "or"
+	KindModel     = "mo"
 )
 
 // MakeID returns kind, a dash, and 20 hex digits that depend on all parts and their order. Parts may hold any bytes.

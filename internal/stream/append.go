@@ -47,7 +47,7 @@ type place struct {
 // room, and with the context's error when that ends first: then some of b may be stored, and so it is when any other error is
 // returned; the caller sends b again, and readers take what comes twice.
 func (s *Stream) Append(ctx context.Context, b *signal.Batch) error {
-	if b.Len() == 0 && len(b.Meta) == 0 {
+	if b.Len() == 0 && len(b.Meta) == 0 && len(b.Orders) == 0 {
 		return nil
 	}
 	if err := check(b); err != nil {
@@ -134,6 +134,17 @@ func (s *Stream) gather(ctx context.Context, b *signal.Batch) ([]*gather, error)
 			g.batch.Meta = append(g.batch.Meta, m)
 			g.bytes += n
 		}
+	}
+	for _, o := range b.Orders {
+		g, err := s.room(ctx, s.partition(o.Entity), len(o.Note)+512)
+		if err != nil {
+			return in, err
+		}
+		if !slices.Contains(in, g) {
+			in = append(in, g)
+		}
+		g.batch.Orders = append(g.batch.Orders, o)
+		g.bytes += len(o.Note) + 512
 	}
 	// A gather that this batch has filled goes at once; the others may wait for company.
 	for _, g := range in {
@@ -386,6 +397,7 @@ func (s *Stream) recycle(g *gather) {
 	clear(next.batch.Dict)
 	clear(next.batch.Histograms)
 	clear(next.batch.Meta)
+	clear(next.batch.Orders)
 	next.batch.Reset()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -103,10 +103,15 @@ func TestEntitiesStayInTheirPartition(t *testing.T) {
 	}
 	b.Meta = []signal.Meta{{Name: "m", Type: "gauge"}}
 	b.Histograms = []signal.Histogram{{Series: 5, Time: 7, Data: []byte("h")}}
+	for i := range 10 {
+		b.Orders = append(b.Orders, signal.MakeOrder(signal.Order{
+			Do: signal.Confirm, Detector: "host", Entity: signal.EntityID(fmt.Sprint("host:db-", i)), Series: "all", Anomaly: "an-1",
+		}))
+	}
 	if err := s.Append(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	rows, meta, histograms := 0, 0, 0
+	rows, meta, histograms, orders := 0, 0, 0, 0
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	err := s.Read(ctx, 0, func(seq uint64, b *signal.Batch) error {
@@ -116,14 +121,22 @@ func TestEntitiesStayInTheirPartition(t *testing.T) {
 				t.Errorf("%s is in partition %s, want %s", d.Entity, partition, want)
 			}
 		}
-		rows, meta, histograms = rows+len(b.Series), meta+len(b.Meta), histograms+len(b.Histograms)
+		for _, o := range b.Orders {
+			if want := fmt.Sprint(s.partition(o.Entity)); partition != want {
+				t.Errorf("the order to %s is in partition %s, want %s", o.Entity, partition, want)
+			}
+		}
+		rows, meta, histograms, orders = rows+len(b.Series), meta+len(b.Meta), histograms+len(b.Histograms), orders+len(b.Orders)
 		if seq == s.Last() {
 			return errEnough
 		}
 		return nil
 	})
-	if !errors.Is(err, errEnough) || rows != 103 || meta != 1 || histograms != 1 {
-		t.Errorf("%d rows, %d meta, %d histograms, %v", rows, meta, histograms, err)
+	if !errors.Is(err, errEnough) || rows != 103 || meta != 1 || histograms != 1 || orders != 10 {
+		t.Errorf("%d rows, %d meta, %d histograms, %d orders, %v", rows, meta, histograms, orders, err)
+	}
+	if err := s.Append(t.Context(), &signal.Batch{Orders: []signal.Order{{Do: signal.Mute}}}); !errors.Is(err, signal.ErrInvalid) {
+		t.Errorf("an order about nothing: %v, want invalid", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package stream
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -27,6 +28,7 @@ import (
 //	             same series. Planes, as the high bytes of neighbours are alike and pack well.
 //	histograms count, then each: series, time (difference from the one before, signed), length, bytes
 //	meta       count, then each: four strings
+//	orders     count, then each: length, JSON. Left out where there are none, as in what was written before there were any
 //
 // A series' id is not written: it follows from the labels. A reader refuses any other version.
 const codecVersion = 1
@@ -113,7 +115,11 @@ func (e *encoder) appendMessage(dst []byte, b *signal.Batch) ([]byte, error) {
 		before = h.Time
 	}
 	raw = append(raw, e.body...)
+	raw, err := appendOrders(raw, b.Orders)
 	e.raw = raw
+	if err != nil {
+		return dst[:n], err
+	}
 	if size := head.raw + len(raw); size > maxRaw {
 		return dst[:n], fmt.Errorf("batch of %d samples takes %d bytes, %d at most", b.Len(), size, maxRaw)
 	}
@@ -197,6 +203,21 @@ func (e *encoder) meet(b *signal.Batch, frame []byte, raw int) *packed {
 	return h
 }
 
+func appendOrders(p []byte, orders []signal.Order) ([]byte, error) {
+	if len(orders) == 0 {
+		return p, nil
+	}
+	p = binary.AppendUvarint(p, uint64(len(orders)))
+	for i := range orders {
+		text, err := json.Marshal(&orders[i])
+		if err != nil {
+			return p, fmt.Errorf("order %s: %w", orders[i].ID, err)
+		}
+		p = append(binary.AppendUvarint(p, uint64(len(text))), text...)
+	}
+	return p, nil
+}
+
 func appendRows(p []byte, b *signal.Batch) []byte {
 	n := len(b.Series)
 	p = binary.AppendUvarint(p, uint64(n))
@@ -238,6 +259,11 @@ func check(b *signal.Batch) error {
 	for i := range b.Histograms {
 		if s := b.Histograms[i].Series; uint(s) >= uint(len(b.Dict)) {
 			return fmt.Errorf("batch names series %d of %d", s, len(b.Dict))
+		}
+	}
+	for i := range b.Orders {
+		if err := b.Orders[i].Check(); err != nil {
+			return err
 		}
 	}
 	for i := range b.Dict {
@@ -386,6 +412,15 @@ func (d *decoder) decode(b *signal.Batch, msg []byte) error {
 			f[i] = d.intern(s)
 		}
 		b.Meta = append(b.Meta, signal.Meta{Name: f[0], Type: f[1], Unit: f[2], Help: f[3]})
+	}
+	if !r.bad && len(r.p) > 0 {
+		for range r.count(2) {
+			var o signal.Order
+			if text := r.bytes(r.uvarint()); r.bad || json.Unmarshal(text, &o) != nil || o.Check() != nil {
+				return damaged("orders")
+			}
+			b.Orders = append(b.Orders, o)
+		}
 	}
 	if r.bad || len(r.p) != 0 {
 		return damaged("length")

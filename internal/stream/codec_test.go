@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -46,6 +47,13 @@ func drawBatch(t *rapid.T) *signal.Batch {
 		s := rapid.String()
 		b.Meta = append(b.Meta, signal.Meta{Name: s.Draw(t, "name"), Type: s.Draw(t, "type"), Unit: s.Draw(t, "unit"), Help: s.Draw(t, "help")})
 	}
+	for range rapid.IntRange(0, 2).Draw(t, "orders") {
+		b.Orders = append(b.Orders, signal.MakeOrder(signal.Order{
+			Do: signal.Mute, Detector: "host", Entity: "host:web-1", Series: "all", Anomaly: "an-1",
+			Score: rapid.Float64Range(0, 1e9).Draw(t, "score"), Note: rapid.StringMatching(`[ -~]*`).Draw(t, "note"),
+			At: time.UnixMilli(rapid.Int64Range(0, 1<<42).Draw(t, "at")),
+		}))
+	}
 	return b
 }
 
@@ -69,7 +77,7 @@ func differ(want, got *signal.Batch) string {
 		b.Dict, b.Series, b.Times = slices.Clip(b.Dict), slices.Clip(b.Series), slices.Clip(b.Times)
 	}
 	opt := cmp.Transformer("empty", func(p []byte) string { return string(p) })
-	for _, pair := range [][2]any{{w.Dict, g.Dict}, {w.Series, g.Series}, {w.Times, g.Times}, {w.Histograms, g.Histograms}, {w.Meta, g.Meta}} {
+	for _, pair := range [][2]any{{w.Dict, g.Dict}, {w.Series, g.Series}, {w.Times, g.Times}, {w.Histograms, g.Histograms}, {w.Meta, g.Meta}, {w.Orders, g.Orders}} {
 		if fmt.Sprint(pair[0]) != fmt.Sprint(pair[1]) {
 			d.WriteString(cmp.Diff(pair[0], pair[1], opt))
 		}
