@@ -361,39 +361,3 @@ func entityCommand() *cobra.Command {
 	f.add(ls)
 	return group(&cobra.Command{Use: "entity", Short: "What is watched"}, ls)
 }
-
-// anomalyCommand is homeostat anomaly.
-func anomalyCommand() *cobra.Command {
-	var f listFlags
-	var state, incident string
-	ls := &cobra.Command{
-		Use: "list", Short: "List anomalies, the newest last", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := f.client()
-			if err != nil {
-				return err
-			}
-			q, err := f.query("state", state, "incident", incident)
-			if err != nil {
-				return err
-			}
-			as, err := list[signal.Anomaly](cmd.Context(), c, "/api/anomalies", q, f.limit)
-			if err != nil {
-				return err
-			}
-			now := time.Now()
-			return printList(cmd.OutOrStdout(), &f.clientFlags, as, "No anomalies.", []string{"ID", "BEGAN", "ENDED", "GRADE", "ENTITY", "DETECTOR", "REASON"},
-				func(t *table, _ paint, a signal.Anomaly) {
-					ended := "goes on"
-					if !a.Ended.IsZero() {
-						ended = stamp(a.Ended, now)
-					}
-					t.row(a.ID, stamp(a.Began, now), ended, fmt.Sprintf("%.2f", a.Grade), a.Entity, a.Detector, a.Reason)
-				})
-		},
-	}
-	f.add(ls)
-	ls.Flags().StringVar(&state, "state", "", "only `STATE`: open or ended")
-	ls.Flags().StringVar(&incident, "incident", "", "only of this incident, by `ID`")
-	return group(&cobra.Command{Use: "anomaly", Short: "What detectors found"}, ls)
-}

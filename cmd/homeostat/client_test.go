@@ -51,7 +51,7 @@ func TestClientScripts(t *testing.T) {
 func serveMemory(env *testscript.Env, c api.Config) (string, error) {
 	m := newMemory()
 	s, err := api.New(c, api.Loop{
-		Version: "test", Events: m, Ingest: m, Incidents: m, Anomalies: m, Executions: m, Decisions: m, Switch: m, Runbooks: m, Starter: m, Entities: m, Chain: m,
+		Version: "test", Events: m, Ingest: m, Incidents: m, Anomalies: m, Judge: m, Models: m, Executions: m, Decisions: m, Switch: m, Runbooks: m, Starter: m, Entities: m, Chain: m,
 	}, slog.New(slog.NewTextHandler(os.Stderr, nil)), nil)
 	if err != nil {
 		return "", err
@@ -68,6 +68,7 @@ type memory struct {
 	incidents  []signal.Incident
 	executions []signal.Execution
 	anomalies  []signal.Anomaly
+	models     []signal.Model
 	links      []signal.Link
 	sw         signal.Switch
 }
@@ -95,6 +96,7 @@ func newMemory() *memory {
 			Resources: []string{}, Detail: json.RawMessage(`{"entity":"host:web-1","rule":"HighCPU","reason":"CPU above 80 %"}`),
 		})
 	}
+	m.models = []signal.Model{{ID: "mo-live", Detector: "host", Entity: "host:web-1", Series: "all", State: "in use", Source: "live"}}
 	m.links = []signal.Link{
 		{ID: "ev-1", Kind: "event", Time: then, Text: "It was told as Alert Firing.", Cause: []string{}},
 		{ID: "ex-1", Kind: "execution", Time: then.Add(time.Second), Text: "Route high-cpu started HighCPU-Host.", Cause: []string{"ev-1"}},
@@ -169,6 +171,66 @@ func (m *memory) Resolve(_ context.Context, id, _, _ string) error {
 
 func (m *memory) Anomalies(_ context.Context, q signal.Query) ([]signal.Anomaly, string, error) {
 	return pageOf(m.anomalies, q, func(a signal.Anomaly) string { return a.ID })
+}
+
+func (m *memory) Anomaly(_ context.Context, id string) (signal.Anomaly, error) {
+	for _, a := range m.anomalies {
+		if a.ID == id {
+			return a, nil
+		}
+	}
+	return signal.Anomaly{}, fmt.Errorf("anomaly %s: %w", id, signal.ErrNotFound)
+}
+
+func (m *memory) Judge(ctx context.Context, id string, do signal.OrderKind, by, note string) (signal.Order, error) {
+	a, err := m.Anomaly(ctx, id)
+	return signal.Order{ID: "or-1", Do: do, Detector: a.Detector, Entity: a.Entity, Anomaly: id, By: by, Note: note}, err
+}
+
+func (m *memory) Models(context.Context) ([]signal.Model, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.models), nil
+}
+
+// Model ends a training that is asked about: well where it was from history, else badly.
+func (m *memory) Model(_ context.Context, id string) (signal.Model, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.models {
+		if one := &m.models[i]; one.ID == id {
+			if one.State == "training" && one.Source == "csv" {
+				one.State, one.Reason = "failed", "7 points; it takes 32"
+			} else if one.State == "training" {
+				one.State, one.Points, one.From, one.To = "ready", 43200, then.Add(-720*time.Hour), then
+				one.Quality = &signal.Quality{Points: 8640, Anomalies: 3, PerWeek: 3.5, Coverage: map[string]float64{"cpu": 0.987}, Error: map[string]float64{"cpu": 0.0123}}
+			}
+			return *one, nil
+		}
+	}
+	return signal.Model{}, fmt.Errorf("model %s: %w", id, signal.ErrNotFound)
+}
+
+func (m *memory) TrainModel(_ context.Context, t signal.Train) (signal.Model, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	one := signal.Model{ID: fmt.Sprint("mo-", len(m.models)), Detector: t.Detector, Entity: t.Entity, Series: "all", State: "training", Source: "history", Made: then}
+	if t.CSV != nil {
+		one.Source = "csv"
+	}
+	m.models = append(m.models, one)
+	return one, nil
+}
+
+func (m *memory) UseModel(_ context.Context, id, by, note string) (signal.Order, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, one := range m.models {
+		if one.ID == id {
+			return signal.Order{ID: "or-1", Do: signal.Use, Detector: one.Detector, Entity: one.Entity, Model: id, By: by, Note: note}, nil
+		}
+	}
+	return signal.Order{}, fmt.Errorf("model %s: %w", id, signal.ErrNotFound)
 }
 
 func (m *memory) Executions(_ context.Context, q signal.Query) ([]signal.Execution, string, error) {

@@ -55,6 +55,7 @@ func TestEventSchemasAreTheTypes(t *testing.T) {
 	for name, typ := range map[string]reflect.Type{
 		"event": reflect.TypeFor[signal.Event](), "anomaly": reflect.TypeFor[signal.Anomaly](), "alert": reflect.TypeFor[signal.Alert](),
 		"process": reflect.TypeFor[signal.Process](), "incident": reflect.TypeFor[signal.Incident](), "member": reflect.TypeFor[signal.Member](),
+		"judgement": reflect.TypeFor[signal.Judgement](), "modelChange": reflect.TypeFor[signal.ModelChange](),
 		"execution": reflect.TypeFor[signal.Execution](), "step": reflect.TypeFor[signal.Step](), "approval": reflect.TypeFor[signal.Approval](),
 	} {
 		s := defs[name]

@@ -219,6 +219,7 @@ func (l *loop) openServer(ctx context.Context, reg *prometheus.Registry) (err er
 		l.detectors.Health, l.bus.Health, l.incidents.Health, storeHealth(l.store))
 	prom := l.history.Handler()
 	entities := entities{l.history}
+	orders := &orders{l.detectors, l.incidents, l.samples, l.store}
 	l.console, err = console.New(console.Loop{
 		Version: version, Mode: l.cfg.Mode, Began: l.began,
 		Events: l.bus, Feed: l.bus, Incidents: l.incidents, Executions: l.runbooks, Decisions: l.runbooks, Switch: l.runbooks,
@@ -230,7 +231,7 @@ func (l *loop) openServer(ctx context.Context, reg *prometheus.Registry) (err er
 	}
 	l.server, err = api.New(l.cfg.Config, api.Loop{
 		Version: version, Mode: l.cfg.Mode, Began: l.began,
-		Events: l.bus, Ingest: l.bus, Incidents: l.incidents, Anomalies: l.incidents, Executions: l.runbooks, Decisions: l.runbooks,
+		Events: l.bus, Ingest: l.bus, Incidents: l.incidents, Anomalies: l.incidents, Judge: orders, Models: orders, Executions: l.runbooks, Decisions: l.runbooks,
 		Switch: l.runbooks, Runbooks: l.runbooks, Starter: l.runbooks, Entities: entities, Processes: l.processes,
 		Audit: l.store.Audit, Chain: l.store.Chain, Stages: l.stages,
 		Prometheus: prom, RemoteWrite: l.received, OTLP: l.otlp, Console: l.console,

@@ -105,6 +105,16 @@ func (s *Server) actions(d huma.API) {
 			return s.loop.Decisions.Cancel(ctx, id, by, note)
 		})
 
+	judge := func(do signal.OrderKind, summary, description string) {
+		handle(d, post(string(do)+"-anomaly", "/api/anomalies/{id}/"+string(do), "anomalies", summary, description+" Answers the order, which the detector carries out "+
+			"when it meets it in the stream, within a second; the event Anomaly Judged tells what it did.", signal.Operator), s.loop.Judge,
+			func(ctx context.Context, in *noted) (*one[signal.Order], error) {
+				return newOne(s.loop.Judge.Judge(ctx, in.ID, do, signal.ActorOf(ctx).Name, in.note()))
+			})
+	}
+	judge(signal.Mute, "Mute an anomaly", "Says that it wasn't worth an event: the threshold of the model that found it rises so far that the same again is none.")
+	judge(signal.Confirm, "Confirm an anomaly", "Says that it was worth an event: the threshold of the model that found it falls by a tenth, and what muting has added by half.")
+
 	type startIn struct {
 		Name string `path:"name" maxLength:"200"`
 		Body *struct {
@@ -137,6 +147,8 @@ func (s *Server) actions(d huma.API) {
 			}
 			return newOne(s.loop.Executions.Execution(ctx, id))
 		})
+
+	s.models(d)
 
 	type reasoned struct {
 		Body *struct {

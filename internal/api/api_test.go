@@ -132,6 +132,30 @@ func (r *record) StartRunbook(_ context.Context, s signal.Start) (string, error)
 	return "ex-1", r.note("run %s on %q mode %s by %s", s.Runbook, s.Entity, s.Mode, s.By)
 }
 
+func (r *record) Judge(_ context.Context, id string, do signal.OrderKind, by, note string) (signal.Order, error) {
+	return signal.Order{Anomaly: id}, r.note("%s %s by %s: %s", do, id, by, note)
+}
+
+func (r *record) Models(context.Context) ([]signal.Model, error) {
+	return []signal.Model{
+		{ID: "mo-2", Detector: "host", Entity: "host:a", Made: time.Unix(2, 0)},
+		{ID: "mo-1", Detector: "host", Entity: "host:a"},
+		{ID: "mo-3", Detector: "db", Entity: "host:a"},
+	}, nil
+}
+
+func (r *record) Model(_ context.Context, id string) (signal.Model, error) {
+	return signal.Model{ID: id}, nil
+}
+
+func (r *record) TrainModel(_ context.Context, t signal.Train) (signal.Model, error) {
+	return signal.Model{ID: "mo-9"}, r.note("train %s of %s by %s on %q", t.Detector, t.Entity, t.By, t.CSV)
+}
+
+func (r *record) UseModel(_ context.Context, id, by, note string) (signal.Order, error) {
+	return signal.Order{Model: id}, r.note("use %s by %s: %s", id, by, note)
+}
+
 func (r *record) Stages() []signal.Stage { return r.stages }
 
 func (r *record) Walk(_ context.Context, id string) ([]signal.Link, error) {
@@ -149,7 +173,7 @@ func (r *record) loop() Loop {
 		})
 	}
 	return Loop{
-		Version: "1.2.3", Mode: signal.Observe, Events: r, Ingest: r, Incidents: r, Executions: r, Decisions: r, Switch: r, Runbooks: r, Starter: r,
+		Version: "1.2.3", Mode: signal.Observe, Events: r, Ingest: r, Incidents: r, Executions: r, Decisions: r, Switch: r, Runbooks: r, Starter: r, Judge: r, Models: r,
 		Stages: r, Chain: r, Prometheus: answer("prometheus"), RemoteWrite: answer("write"), OTLP: answer("otlp"), Metrics: answer("metrics"),
 		Console: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			if req.URL.Path == "/panic" {
@@ -345,6 +369,11 @@ func TestRolesHold(t *testing.T) {
 		{post("/v1/metrics", "x"), signal.Operator},
 		{post("/api/incidents/in-1/resolve", ""), signal.Operator},
 		{post("/api/executions/ex-1/cancel", ""), signal.Operator},
+		{post("/api/anomalies/an-1/mute", ""), signal.Operator},
+		{post("/api/anomalies/an-1/confirm", ""), signal.Operator},
+		{ask{path: "/api/models"}, signal.Viewer},
+		{post("/api/models", `{"detector":"host","entity":"host:a"}`), signal.Operator},
+		{post("/api/models/mo-1/use", ""), signal.Operator},
 		{post("/api/pause", ""), signal.Operator},
 		{post("/api/runbooks/a/run", ""), signal.Operator},
 		{post("/api/runbooks/a/run", `{"mode":"observe"}`), signal.Operator},
@@ -398,6 +427,10 @@ func TestDecisionsBearTheActorAndTheNote(t *testing.T) {
 		{path: "/api/executions/ex-5/continue"},
 		{path: "/api/runbooks/HighCPU-Host/reset", body: `{"entity":"host:a"}`},
 		{path: "/api/incidents/in-1/resolve", body: `{"note":"a drill"}`},
+		{path: "/api/anomalies/an-1/mute", body: `{"note":"a backup"}`},
+		{path: "/api/anomalies/an-2/confirm"},
+		{path: "/api/models", body: `{"detector":"host","entity":"host:a","csv":"timestamp,cpu"}`},
+		{path: "/api/models/mo-1/use", body: `{"note":"better"}`},
 		{path: "/api/pause", body: `{"reason":"a drill"}`},
 		{path: "/api/resume"},
 		{path: "/api/runbooks/HighCPU-Host/run", body: `{"entity":"host:a","mode":"auto"}`},
@@ -411,6 +444,7 @@ func TestDecisionsBearTheActorAndTheNote(t *testing.T) {
 	want := []string{
 		"approve ex-1 by adam: looked at it", "reject ex-2 by adam: ", "cancel ex-3 by adam: ",
 		"continue ex-4 (retry true) by adam: it did", "continue ex-5 (retry false) by adam: ", "reset HighCPU-Host on host:a by adam: ", "resolve in-1 by adam: a drill",
+		"mute an-1 by adam: a backup", "confirm an-2 by adam: ", `train host of host:a by adam on "timestamp,cpu"`, "use mo-1 by adam: better",
 		"pause by adam: a drill", "resume by adam: ", `run HighCPU-Host on "host:a" mode auto by adam`, `run HighCPU-Host on "" mode observe by adam`,
 	}
 	if diff := cmp.Diff(want, rec.did); diff != "" {

@@ -117,6 +117,10 @@ func (s *Server) lists(d huma.API) {
 			q.State, q.Entity, q.Incident = in.State, signal.EntityID(in.Entity), in.Incident
 			return newPage(s.loop.Anomalies.Anomalies(ctx, q))
 		})
+	handle(d, get("get-anomaly", "/api/anomalies/{id}", "anomalies", "One anomaly", "As last told."), s.loop.Anomalies,
+		func(ctx context.Context, in *ByID) (*one[signal.Anomaly], error) {
+			return newOne(s.loop.Anomalies.Anomaly(ctx, in.ID))
+		})
 
 	type executionsIn struct {
 		Ordered

@@ -18,6 +18,8 @@ type Loop struct {
 	Ingest     Ingest
 	Incidents  Incidents
 	Anomalies  Anomalies
+	Judge      Judge
+	Models     Models
 	Executions Executions
 	Decisions  Decisions
 	Switch     Switch
@@ -56,9 +58,25 @@ type Incidents interface {
 	Resolve(ctx context.Context, id, by, note string) error
 }
 
-// Anomalies reads anomalies.
+// Anomalies reads anomalies, as last told.
 type Anomalies interface {
 	Anomalies(ctx context.Context, q signal.Query) ([]signal.Anomaly, string, error)
+	Anomaly(ctx context.Context, id string) (signal.Anomaly, error)
+}
+
+// Judge takes what a person says of an anomaly to the detector that found it. The order that it returns is durable, and the
+// detector carries it out when it meets it.
+type Judge interface {
+	Judge(ctx context.Context, anomaly string, do signal.OrderKind, by, note string) (signal.Order, error)
+}
+
+// Models lists the versions of what detectors have learnt, the oldest first; has one trained, which it returns at once; and
+// has a detector go on with another one.
+type Models interface {
+	Models(ctx context.Context) ([]signal.Model, error)
+	Model(ctx context.Context, id string) (signal.Model, error)
+	TrainModel(ctx context.Context, t signal.Train) (signal.Model, error)
+	UseModel(ctx context.Context, id, by, note string) (signal.Order, error)
 }
 
 // Executions reads executions; lists leave steps out, one alone has them.

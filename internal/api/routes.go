@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 const (
 	maxEvents  = 4 << 20  // POST /ingest/events
 	maxSamples = 32 << 20 // remote write and OTLP, compressed
+	maxTrain   = 32 << 20 // POST /api/models: 30 days of minutes of four series are 3 MB
 	maxOther   = 1 << 20
 )
 
@@ -84,6 +86,7 @@ func (s *Server) mount(pattern string, least signal.Role, maxBytes int64, h http
 type operation struct {
 	id, method, path, tag, summary, description string
 	least                                       signal.Role
+	maxBody                                     int64 // bytes; maxOther when 0
 }
 
 // handle registers an operation behind its role. part is the part of the loop that it asks; a nil one answers 501.
@@ -91,7 +94,7 @@ func handle[I, O any](d huma.API, o operation, part any, f func(context.Context,
 	op := huma.Operation{
 		OperationID: o.id, Method: o.method, Path: o.path, Tags: []string{o.tag}, Summary: o.summary,
 		Description:  o.description + "\n\nNeeds the role " + string(o.least) + ".",
-		MaxBodyBytes: maxOther,
+		MaxBodyBytes: cmp.Or(o.maxBody, maxOther),
 		Errors:       []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusNotImplemented},
 		Security:     []map[string][]string{{"token": {}}},
 	}

@@ -362,6 +362,18 @@ func (in *Incidents) Anomalies(ctx context.Context, q signal.Query) ([]signal.An
 	return out, "", nil
 }
 
+// Anomaly returns one anomaly as it was last told.
+func (in *Incidents) Anomaly(ctx context.Context, id string) (signal.Anomaly, error) {
+	out, _, err := details[signal.Anomaly](ctx, in.need.Read, "SELECT seq, detail FROM incident_members WHERE kind = 'anomaly' AND id = $1", id)
+	if err == nil && len(out) == 0 {
+		err = signal.ErrNotFound
+	}
+	if err != nil {
+		return signal.Anomaly{}, fmt.Errorf("anomaly %s: %w", id, err)
+	}
+	return out[0], nil
+}
+
 // OpenAlerts returns the alerts that have fired and not resolved: rules don't fire these again after a restart.
 func (in *Incidents) OpenAlerts(ctx context.Context) ([]signal.Alert, error) {
 	out, _, err := details[signal.Alert](ctx, in.need.Read, "SELECT seq, detail FROM incident_members WHERE kind = 'alert' AND ended = 0 ORDER BY seq")
