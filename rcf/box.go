@@ -1,23 +1,20 @@
 package rcf
 
-// climb fills s.parts for the first levels of the list, beginning with the leaf, and then for count boxes of the batch. It
-// stops at the first box that holds p and returns the number of levels that it has come to.
+// climb fills s.parts for the levels of the list, beginning with the leaf, and then for count boxes of the batch. Of what
+// comes after the first box that holds p some may be missing.
 //
 // Sums run in lanes, which are then added in a fixed order, so that every way to work them out gives the same bits. What the
 // compiler might fuse into one rounding is kept apart by conversions.
-func (f *Forest) climb(s *scratch, p []float32, levels, count int) int {
+func (f *Forest) climb(s *scratch, p []float32, levels, count int) {
 	if f.width <= lanes && haveAVX2 {
-		return climbAVX2(s, &f.points.coords[0], f.boxes.first(), &f.weights[0], f.width, levels, count)
+		n := 0
+		if levels > 0 {
+			n = int(s.upto[levels-1])
+		}
+		climbAVX2(s, &f.points.coords[0], f.boxes.first(), &f.weights[0], f.width, n, count)
+		return
 	}
 	lo, hi := s.corners(f.width)
-	vector := haveAVX2 && f.width > lanes
-	n := padded(f.width)
-	part := func(lo, hi []float32) (out, extent float32) {
-		if vector {
-			return partingAVX2(&p[0], &lo[0], &hi[0], &f.weights[0], n)
-		}
-		return parting(p, lo, hi, f.weights)
-	}
 	at := 0
 	for j := range levels {
 		if j == 0 {
@@ -25,27 +22,41 @@ func (f *Forest) climb(s *scratch, p []float32, levels, count int) int {
 			copy(lo, q)
 			copy(hi, q)
 		} else {
-			for _, id := range s.list[s.upto[j-1]:s.upto[j]] {
-				if q := f.points.at(int(id)); vector {
-					extendAVX2(&lo[0], &hi[0], &q[0], n)
-				} else {
-					extend(lo, hi, q)
-				}
-			}
+			f.extendAll(s, lo, hi, s.list[s.upto[j-1]:s.upto[j]])
 		}
-		s.parts[2*at], s.parts[2*at+1] = part(lo, hi)
+		s.parts[2*at], s.parts[2*at+1] = f.parting(p, lo, hi)
 		if at++; s.parts[2*at-2] == 0 {
-			return at
+			return
 		}
 	}
 	for _, b := range s.batch[:count] {
 		l, h := f.boxes.at(int(b))
-		s.parts[2*at], s.parts[2*at+1] = part(l, h)
+		s.parts[2*at], s.parts[2*at+1] = f.parting(p, l, h)
 		if at++; s.parts[2*at-2] == 0 {
-			return at
+			return
 		}
 	}
-	return at
+}
+
+// extendAll makes the box in s.corners hold all the points.
+func (f *Forest) extendAll(s *scratch, lo, hi []float32, ids []int32) {
+	for _, id := range ids {
+		q := f.points.at(int(id))
+		if haveAVX2 && f.width > lanes {
+			extendAVX2(&lo[0], &hi[0], &q[0], padded(f.width))
+		} else {
+			extend(lo, hi, q)
+		}
+	}
+}
+
+// parting returns by how much p lies outside the box, and the extent of the box with p: their ratio is the chance that a
+// random cut parts p from the box. Behind p, lo and hi up to lanes-1 values may be read.
+func (f *Forest) parting(p, lo, hi []float32) (out, extent float32) {
+	if haveAVX2 && f.width > lanes {
+		return partingAVX2(&p[0], &lo[0], &hi[0], &f.weights[0], padded(f.width))
+	}
+	return parting(p, lo, hi, f.weights)
 }
 
 // corners returns room for a box.
@@ -57,8 +68,6 @@ func (s *scratch) corners(width int) (lo, hi []float32) {
 	return s.wide[n : n+width], s.wide[2*n : 2*n+width]
 }
 
-// parting returns by how much p lies outside the box, and the extent of the box with p: their ratio is the chance that a
-// random cut parts p from the box.
 func parting(p, lo, hi, w []float32) (out, extent float32) {
 	var o, e [lanes]float32
 	lo, hi, w = lo[:len(p)], hi[:len(p)], w[:len(p)]

@@ -2,7 +2,7 @@
 #include "textflag.h"
 
 // How far p (Y0, weights Y1) lies outside the box Y2, Y3, and the extent of the box with p, both summed over the lanes as
-// sum does it, to the next of parts (R11, counted in AX). Y15 is 0. The zero flag says that the box holds p.
+// sum does it, to the next of parts (R11). Y15 is 0.
 #define PARTING \
 	VSUBPS Y0, Y2, Y4           \
 	VSUBPS Y3, Y0, Y5           \
@@ -16,76 +16,64 @@
 	VEXTRACTF128 $1, Y6, X7     \
 	VADDPS X7, X6, X6           \
 	VHADDPS X6, X6, X6          \
-	VMOVSD X6, (R11)            \
-	ADDQ $8, R11                \
-	INCQ AX                     \
-	VUCOMISS X15, X6
+	VMOVSD X6, (R11)
 
-// func climbAVX2(s *scratch, points, boxes, weights *float32, width, levels, count int) int
-TEXT ·climbAVX2(SB), NOSPLIT, $0-64
+// func climbAVX2(s *scratch, points, boxes, weights *float32, width, n, count int)
+TEXT ·climbAVX2(SB), NOSPLIT, $0-56
 	MOVQ s+0(FP), DI
 	MOVQ points+8(FP), SI
 	MOVQ boxes+16(FP), DX
 	MOVQ weights+24(FP), BX
 	MOVQ width+32(FP), R8
-	MOVQ levels+40(FP), R9
+	MOVQ n+40(FP), R9
 	MOVQ count+48(FP), R10
 	SHLQ $2, R8
 	VMOVUPS scratch_p(DI), Y0
 	VMOVUPS (BX), Y1
 	VXORPS Y15, Y15, Y15
 	LEAQ scratch_parts(DI), R11
-	XORQ AX, AX
+	XORQ R13, R13
 	TESTQ R9, R9
 	JZ boxed
 
-	// The leaf, and then the levels that have points in place of a box.
-	LEAQ scratch_list(DI), R12
-	LEAQ scratch_upto(DI), R14
-	MOVLQSX (R12), BX
+	MOVLQSX scratch_list(DI), BX
 	IMULQ R8, BX
 	VMOVUPS (SI)(BX*1), Y2
 	VMOVAPS Y2, Y3
-	MOVQ $1, R13
-	PARTING
-	JE done
 
-level:
-	CMPQ AX, R9
-	JGE boxed
-	MOVLQSX (R14)(AX*4), CX
-
+	// After each point, not only the last of a level: the number of points to a level would be guessed wrong half the time.
 point:
-	MOVLQSX (R12)(R13*4), BX
+	MOVLQSX scratch_list(DI)(R13*4), BX
 	IMULQ R8, BX
 	VMOVUPS (SI)(BX*1), Y4
 	VMINPS Y4, Y2, Y2
 	VMAXPS Y4, Y3, Y3
-	INCQ R13
-	CMPQ R13, CX
-	JLT point
 	PARTING
-	JE done
-	JMP level
+	MOVLQSX scratch_ends(DI)(R13*4), BX
+	ADDQ BX, R11
+	INCQ R13
+	CMPQ R13, R9
+	JLT point
 
-boxed:
-	LEAQ scratch_batch(DI), R12
 	XORQ R13, R13
 
+boxed:
+	TESTQ R10, R10
+	JZ done
+
 box:
-	CMPQ R13, R10
-	JGE done
-	MOVLQSX (R12)(R13*4), BX
+	MOVLQSX scratch_batch(DI)(R13*4), BX
 	IMULQ R8, BX
 	LEAQ (DX)(BX*2), BX
 	VMOVUPS (BX), Y2
 	VMOVUPS (BX)(R8*1), Y3
-	INCQ R13
 	PARTING
-	JNE box
+	ADDQ $8, R11
+	INCQ R13
+	CMPQ R13, R10
+	JLT box
 
 done:
-	MOVQ AX, ret+56(FP)
 	VZEROUPPER
 	RET
 
@@ -226,4 +214,42 @@ ends:
 
 deep:
 	MOVB $0, ret+40(FP)
+	RET
+
+// func topKeyAVX2(keys *key, n int) int
+TEXT ·topKeyAVX2(SB), NOSPLIT, $0-24
+	MOVQ keys+0(FP), SI
+	MOVQ n+8(FP), CX
+	VPXOR Y0, Y0, Y0
+	XORQ AX, AX
+
+largest:
+	VPMAXUW (SI)(AX*2), Y0, Y0
+	ADDQ $16, AX
+	CMPQ AX, CX
+	JLT largest
+
+	VEXTRACTI128 $1, Y0, X1
+	VPMAXUW X1, X0, X0
+	VPCMPEQW X2, X2, X2
+	VPXOR X2, X0, X0
+	VPHMINPOSUW X0, X0      // the least of the complements
+	VPXOR X2, X0, X0
+	VPBROADCASTW X0, Y0
+	XORQ AX, AX
+
+first:
+	VPCMPEQW (SI)(AX*2), Y0, Y1
+	VPMOVMSKB Y1, BX
+	TESTL BX, BX
+	JNZ found
+	ADDQ $16, AX
+	JMP first
+
+found:
+	BSFL BX, BX
+	SHRL $1, BX
+	ADDQ BX, AX
+	MOVQ AX, ret+16(FP)
+	VZEROUPPER
 	RET

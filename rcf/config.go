@@ -84,8 +84,9 @@ func (c Config) Bytes(dim int) (int, error) {
 	}
 	trees, samples, width := float64(c.NumTrees), float64(c.NumSamplesPerTree), float64(dim*c.ShingleSize)
 	points := distinctPoints(trees, samples, max(c.TimeDecay, 0))
-	// A random cut tree of n points has about 2n/m subtrees of m and more; keeping boxes down to 5/8 of that makes it 2.6.
-	boxes := trees * min(samples-1, 2.6*samples/float64(boxMassOf(dim*c.ShingleSize)))
+	// A random cut tree of n points has about 2n/m subtrees of m and more. Boxes that are kept for a while longer, and room for
+	// the most that there ever were, make it 2.4.
+	boxes := trees * min(samples-1, 2.4*samples/float64(boxMassOf(dim*c.ShingleSize)))
 	slot := 8. + 2 + 2 + 2 // node, side, key, point
 	if width > narrow {
 		slot += 2
@@ -96,9 +97,9 @@ func (c Config) Bytes(dim int) (int, error) {
 	if points > 65500 {
 		slot += 2
 	}
-	const growth = 33. / 32 // half of what grown adds
+	const growth = 65. / 64 // half of what grown adds
 	total := float64(forestBytes) + trees*float64(treeBytes) + trees*(samples+1)*slot +
-		growth*(points*(4*width+2)+boxes*(8*width+2)) + 4*(float64(padded(int(width)))+width)
+		growth*points*(4*width+2) + boxes*(8*width+2) + 4*(float64(padded(int(width)))+width)
 	if width > lanes {
 		total += 12 * float64(padded(int(width)))
 	}

@@ -28,7 +28,7 @@ func TestBytesAreQuotedBeforehand(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := f.Bytes(); math.Abs(float64(quoted-got)) > 0.08*float64(got) {
+			if got := f.Bytes(); math.Abs(float64(quoted-got)) > 0.05*float64(got) {
 				t.Errorf("quoted %d bytes, holds %d", quoted, got)
 			}
 		})

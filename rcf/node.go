@@ -29,6 +29,7 @@ const (
 	equalDim = dimMask
 	farDim   = dimMask - 1
 	noNode   = 1<<16 - 1
+	noRef    = ref(noNode)
 )
 
 func makeNode(dim uint32, cut float32, left, right ref) node {

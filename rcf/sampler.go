@@ -61,8 +61,17 @@ func (f *Forest) keep(t int, k key, id int) int {
 // topKey returns the slot with the largest key, but for the free one.
 func topKey(keys []key, spare int) uint16 {
 	keys[spare] = 0
+	n := 0
+	if haveAVX2 {
+		n = len(keys) &^ 15
+	}
 	top, best := 0, keys[0]
-	for i, k := range keys {
+	if n > 0 {
+		top = topKeyAVX2(&keys[0], n)
+		best = keys[top]
+	}
+	for i := n; i < len(keys); i++ {
+		k := keys[i]
 		if k > best {
 			top, best = i, k
 		}

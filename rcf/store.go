@@ -99,11 +99,11 @@ func extendBy(s []float32, n int) []float32 {
 	return grown(s, n)
 }
 
-// grown returns s with n more zeros. What must be copied for that grows by a 16th only, as memory counts for more here than
+// grown returns s with n more zeros. What must be copied for that grows by a 32nd only, as memory counts for more here than
 // the copying, which ends when the forest has its size.
 func grown[T any](s []T, n int) []T {
 	if n += len(s); n > cap(s) {
-		s = append(make([]T, 0, max(n, n+n/16)), s...)
+		s = append(make([]T, 0, max(n, n+n/32)), s...)
 	}
 	return s[:n]
 }

@@ -100,31 +100,44 @@ func (f *Forest) remove(s *scratch, t, slot int) {
 	}
 	f.freeNode(tr, base, gone.id())
 
-	changed := true // the boxes below may have shrunk
+	// Where the point was on the border of a box, the box is that of what is below on the way, which lo and hi hold, and of
+	// the sibling of that.
+	lo, hi := s.corners(f.width)
+	known := false
+	below := rest
 	for i := len(way) - 1; i >= 0; i-- {
 		k := int(way[i])
 		side := f.side.at(base + k)
 		b := side - f.boxMass
 		if b < 0 {
 			f.side.set(base+k, side-1)
+			below = ref(k)
 			continue
 		}
 		mass := int(f.boxes.mass[b]) - 1
-		if mass < f.boxMass*5/8 {
+		if mass < f.boxMass-1 {
 			f.boxes.release(b)
 			f.side.set(base+k, mass)
+			below = ref(k)
 			continue
 		}
 		f.boxes.mass[b] = uint16(mass)
-		if !changed {
+		if below == noRef {
 			continue
 		}
-		lo, hi := f.boxes.at(b)
-		if changed = onBorder(lo, hi, p); changed {
-			n := f.nodes[base+k]
-			f.startBox(base, n.left(), lo, hi)
-			f.merge(base, n.right(), lo, hi)
+		l, h := f.boxes.at(b)
+		if !onBorder(l, h, p) { // nor is it on any above
+			below = noRef
+			continue
 		}
+		if !known {
+			f.startBox(base, below, lo, hi)
+			known = true
+		}
+		f.merge(base, f.nodes[base+k].other(below), lo, hi)
+		copy(l, lo)
+		copy(h, hi)
+		below = ref(k)
 	}
 }
 
