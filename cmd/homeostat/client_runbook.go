@@ -34,7 +34,7 @@ validate and show need no running loop.`,
 		decideCommand("reject", "End an execution that waits for a person"),
 		decideCommand("continue", "Let an execution go on that is paused, or that asks what came of a change"),
 		decideCommand("cancel", "End an execution: the step that it is at is stopped"),
-		runbookReset())
+		runbookReset(), runbookRehearse())
 }
 
 func runbookList() *cobra.Command {
@@ -485,71 +485,4 @@ func printExecution(w io.Writer, x signal.Execution) {
 		t.row(s.Name, cell{s.State, p.state}, cell{s.Effect, p.state}, took, what)
 	}
 	t.print(w, p)
-}
-
-// decideCommand is what a person says to an execution.
-func decideCommand(verb, short string) *cobra.Command {
-	var f clientFlags
-	var note string
-	var retry bool
-	cmd := &cobra.Command{
-		Use: verb + " EXECUTION", Short: short, Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.client()
-			if err != nil {
-				return err
-			}
-			body := map[string]any{"note": note}
-			if verb == "continue" {
-				body["retry"] = retry
-			}
-			var x signal.Execution
-			if err := c.do(cmd.Context(), http.MethodPost, "/api/executions/"+escape(args[0])+"/"+verb, nil, body, &x); err != nil {
-				return err
-			}
-			if f.asJSON {
-				return printJSON(cmd.OutOrStdout(), x)
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s is %s.\n", clean(x.ID), clean(x.State))
-			return nil
-		},
-	}
-	f.add(cmd)
-	cmd.Flags().StringVar(&note, "note", "", "why, for the record")
-	if verb == "continue" {
-		cmd.Long = `Lets an execution go on that is paused (aws:pause), or that asks what came of a change which was cut off: without --retry the
-change counts as done, with it the change is done again. If it failed, reject the execution.`
-		cmd.Flags().BoolVar(&retry, "retry", false, "do the cut-off change again")
-	}
-	return cmd
-}
-
-// runbookReset lifts what two failed verifications have set.
-func runbookReset() *cobra.Command {
-	var f clientFlags
-	var note string
-	cmd := &cobra.Command{
-		Use: "reset NAME ENTITY", Short: "Let a runbook act on an entity again after verification failed there", Args: cobra.ExactArgs(2),
-		Long: `A runbook that has failed verification twice on an entity asks before it acts there again, whatever its route says.
-Reset ends that.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.client()
-			if err != nil {
-				return err
-			}
-			var b signal.Runbook
-			body := map[string]string{"entity": args[1], "note": note}
-			if err := c.do(cmd.Context(), http.MethodPost, "/api/runbooks/"+escape(args[0])+"/reset", nil, body, &b); err != nil {
-				return err
-			}
-			if f.asJSON {
-				return printJSON(cmd.OutOrStdout(), b)
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s acts on %s again as its route says.\n", clean(args[0]), clean(args[1]))
-			return nil
-		},
-	}
-	f.add(cmd)
-	cmd.Flags().StringVar(&note, "note", "", "why, for the record")
-	return cmd
 }

@@ -233,7 +233,8 @@ func (l *loop) openServer(ctx context.Context, reg *prometheus.Registry) (err er
 		Version: version, Mode: l.cfg.Mode, Began: l.began,
 		Events: l.bus, Ingest: l.bus, Incidents: l.incidents, Anomalies: l.incidents, Judge: orders, Models: orders, Executions: l.runbooks, Decisions: l.runbooks,
 		Switch: l.runbooks, Runbooks: l.runbooks, Starter: l.runbooks, Entities: entities, Processes: l.processes,
-		Audit: l.store.Audit, Chain: l.store.Chain, Stages: l.stages,
+		Rehearser: &rehearser{cfg: l.cfg, history: l.history, rules: l.rules, bus: l.bus, runbooks: l.runbooks, turn: make(chan struct{}, 1)},
+		Audit:     l.store.Audit, Chain: l.store.Chain, Stages: l.stages,
 		Prometheus: prom, RemoteWrite: l.received, OTLP: l.otlp, Console: l.console,
 		Metrics: promhttp.HandlerFor(reg, promhttp.HandlerOpts{}),
 	}, l.log.With("stage", "api"), reg)

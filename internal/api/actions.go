@@ -149,6 +149,16 @@ func (s *Server) actions(d huma.API) {
 		})
 
 	s.models(d)
+	type rehearseIn struct {
+		Body struct {
+			Days float64 `json:"days" minimum:"0.01" maximum:"400" doc:"How far back what is stored is played."`
+		}
+	}
+	handle(d, post("rehearse", "/api/rehearse", "runbooks", "Rehearse",
+		"Plays what is stored through today's rules, detectors, routes and guards, and answers what would have been done. It changes nothing, and takes processor time: minutes for a month of many hosts.", signal.Operator), s.loop.Rehearser,
+		func(ctx context.Context, in *rehearseIn) (*one[signal.Rehearsal], error) {
+			return newOne(s.loop.Rehearser.Rehearse(ctx, in.Body.Days))
+		})
 
 	type reasoned struct {
 		Body *struct {

@@ -25,6 +25,7 @@ type Loop struct {
 	Switch     Switch
 	Runbooks   Runbooks
 	Starter    Starter
+	Rehearser  Rehearser
 	Entities   Entities
 	Processes  Processes
 	Audit      Audit
@@ -110,6 +111,11 @@ type Runbooks interface {
 // Starter starts a runbook on a person's word, behind the same guards as a route's. It returns the execution's id.
 type Starter interface {
 	StartRunbook(ctx context.Context, s signal.Start) (string, error)
+}
+
+// Rehearser plays what is stored through today's rules, detectors, routes and guards, and says what would have been done.
+type Rehearser interface {
+	Rehearse(ctx context.Context, days float64) (signal.Rehearsal, error)
 }
 
 // Entities lists what is watched, by id.

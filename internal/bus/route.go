@@ -313,3 +313,35 @@ func walk(v any, path string) (any, bool) {
 	}
 	return v, v != nil
 }
+
+// Routed is a target that an event starts.
+type Routed struct {
+	Route  string
+	Target Target // with its parameters filled in
+}
+
+// Targets returns what an event would start, without starting anything.
+func (b *Bus) Targets(ev signal.Event) ([]Routed, error) {
+	envelope, err := json.Marshal(ev)
+	if err != nil {
+		return nil, err
+	}
+	var out []Routed
+	for _, c := range b.routes.Load().routes {
+		ok, err := c.pattern.Match(envelope)
+		if err != nil {
+			return nil, fmt.Errorf("route %s: %w", c.route.Name, err)
+		}
+		if !ok {
+			continue
+		}
+		for i := range c.targets {
+			t, err := c.targets[i].fill(c.route.Name, envelope, ev.Time)
+			if err != nil {
+				return nil, fmt.Errorf("route %s: %w", c.route.Name, err)
+			}
+			out = append(out, Routed{Route: c.route.Name, Target: t})
+		}
+	}
+	return out, nil
+}

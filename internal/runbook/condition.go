@@ -72,7 +72,7 @@ func (c Condition) Check(a Act) (Verdict, string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), conditionTime)
 	defer cancel()
-	v, _, err := c.program.ContextEval(ctx, a.facts(time.Now()))
+	v, _, err := c.program.ContextEval(ctx, a.facts(a.now()))
 	if err != nil {
 		return Refuse, fmt.Sprintf("the condition %s can't be evaluated: %v", c.text, err)
 	}
@@ -110,6 +110,7 @@ func (a Act) facts(now time.Time) map[string]any {
 	if event == nil {
 		event = map[string]any{}
 	}
+	now = now.Local()
 	return map[string]any{
 		"event": event,
 		"entity": map[string]any{

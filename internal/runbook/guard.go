@@ -45,7 +45,16 @@ type Act struct {
 	Acted        int               // other executions of this runbook that acted on this entity within a day
 	Failed       int               // how often verification has failed for this runbook on this entity
 
+	Now time.Time // the moment that it is about; the present when zero
+
 	Outside // what no table says
+}
+
+func (a Act) now() time.Time {
+	if a.Now.IsZero() {
+		return time.Now()
+	}
+	return a.Now
 }
 
 // Outside is what guards need to know that no table says. It is gathered before the transaction.
@@ -108,7 +117,7 @@ func (c Cooldown) Check(a Act) (Verdict, string) {
 	if a.LastActed.IsZero() {
 		return Allow, ""
 	}
-	if left := c.Every - time.Since(a.LastActed); left > 0 {
+	if left := c.Every - a.now().Sub(a.LastActed); left > 0 {
 		return Refuse, fmt.Sprintf("cooldown: %s acted on %s less than %v ago; %v are left",
 			a.Runbook, a.Entity, c.Every, (left + time.Second - 1).Truncate(time.Second))
 	}

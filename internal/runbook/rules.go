@@ -138,29 +138,32 @@ func readCalendar(file string) (*calendar, error) {
 	return parseCalendar(string(text))
 }
 
+// frozenAt asks calendars whether nothing may be changed at t. Files are read anew each time, so that a freeze which is put
+// there now holds now.
+func frozenAt(files []string, t time.Time) (why string, err error) {
+	for _, f := range files {
+		c, err := readCalendar(f)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", f, err)
+		}
+		why, frozen, err := c.frozen(t)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", f, err)
+		}
+		if frozen {
+			return why, nil
+		}
+	}
+	return "", nil
+}
+
 // outside gathers what guards need that no table says.
 func (r *Runbooks) outside(ctx context.Context, x *execution, g signal.Guards) Outside {
 	o := Outside{Event: map[string]any{}, Labels: map[string]string{}}
 	if ev, ok := x.event(); ok {
 		o.Event = eventMap(ev)
 	}
-	// Files are read anew each time, so that a freeze which is put there now holds now.
-	for _, f := range g.Freezes {
-		c, err := readCalendar(f)
-		if err != nil {
-			o.FreezeErr = fmt.Errorf("%s: %w", f, err)
-			break
-		}
-		why, frozen, err := c.frozen(time.Now())
-		if err != nil {
-			o.FreezeErr = fmt.Errorf("%s: %w", f, err)
-			break
-		}
-		if frozen {
-			o.Frozen = why
-			break
-		}
-	}
+	o.Frozen, o.FreezeErr = frozenAt(g.Freezes, time.Now())
 	o.Group = []signal.EntityID{x.Entity}
 	if r.need.Entities == nil {
 		if len(g.Group) > 0 {

@@ -93,3 +93,39 @@ type Learning struct {
 	Since      time.Time `json:"since,omitzero"`
 	Note       string    `json:"note,omitempty"` // "learning", "watching", or what it waits for
 }
+
+// Rehearsal is what would have been done with today's rules, detectors, routes and guards over what is stored.
+type Rehearsal struct {
+	From       time.Time            `json:"from"`
+	To         time.Time            `json:"to"`
+	Events     map[string]int       `json:"events"` // by detail-type
+	Notices    int                  `json:"notices"`
+	Runbooks   []RehearsedRunbook   `json:"runbooks"`
+	Executions []RehearsedExecution `json:"executions"` // oldest first; the first 10,000
+}
+
+// RehearsedRunbook sums up what one route would have done with one runbook.
+type RehearsedRunbook struct {
+	Runbook  string         `json:"runbook"`
+	Route    string         `json:"route"`
+	Mode     Mode           `json:"mode"`
+	Started  int            `json:"started"`
+	Done     int            `json:"done"`              // acted by itself, in mode auto
+	Asked    int            `json:"asked"`             // would have asked a person
+	Observed int            `json:"observed"`          // would have said what it would do
+	Refused  map[string]int `json:"refused,omitempty"` // by guard
+}
+
+// RehearsedExecution is one execution that would have been begun.
+type RehearsedExecution struct {
+	Time     time.Time `json:"time"`
+	Runbook  string    `json:"runbook"`
+	Route    string    `json:"route"`
+	Entity   EntityID  `json:"entity"`
+	Mode     Mode      `json:"mode"`
+	Incident string    `json:"incident,omitempty"`
+	Why      string    `json:"why"`     // what the event tells
+	Outcome  string    `json:"outcome"` // done, asked, observed, refused
+	Guard    string    `json:"guard,omitempty"`
+	Reason   string    `json:"reason,omitempty"` // of the refusal
+}
