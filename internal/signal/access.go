@@ -37,12 +37,6 @@ type Access struct {
 	Extra     json.RawMessage // members of the record and of its userIdentity that are not CloudTrail's of today, as an object; nil when there are none
 }
 
-// Accesses are records in the order in which they came, as the stream carries them: one batch, one organisation's partition.
-type Accesses struct {
-	ID   string // made by the stream: "ba-PARTITION-SEQUENCE"; "" before
-	Rows []Access
-}
-
 // UnusualAccess is the detail-type of a finding.
 const UnusualAccess = "Unusual Access"
 

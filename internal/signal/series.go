@@ -182,6 +182,7 @@ type Batch struct {
 	Histograms []Histogram // native histograms
 	Meta       []Meta      // what is known of the metrics; most batches carry none
 	Orders     []Order     // what people tell the detectors of the entities in this partition; hardly any batch carries one
+	Accesses   []Access    // of one organisation's partition; a batch that has them has no samples
 }
 
 // Histogram is one native histogram sample, kept as it was encoded: a prometheus remote-write 1.0 Histogram message. Only
@@ -221,4 +222,6 @@ func (b *Batch) Reset() {
 	b.ID = ""
 	b.Dict, b.Series, b.Times, b.Values = b.Dict[:0], b.Series[:0], b.Times[:0], b.Values[:0]
 	b.Histograms, b.Meta, b.Orders = b.Histograms[:0], b.Meta[:0], b.Orders[:0]
+	clear(b.Accesses) // their strings may be large
+	b.Accesses = b.Accesses[:0]
 }

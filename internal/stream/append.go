@@ -325,13 +325,17 @@ func (s *Stream) send(enc *encoder, g *gather) {
 		s.finish(g, fmt.Errorf("%w: %s", ErrFull, *why))
 		return
 	}
-	data, err := enc.appendMessage(nil, &g.batch)
+	subject, pack := samplesSubject, enc.appendMessage
+	if len(g.batch.Accesses) > 0 {
+		subject, pack = accessSubject, enc.appendAccesses
+	}
+	data, err := pack(nil, &g.batch)
 	if err != nil {
 		s.metrics.dropped.WithLabelValues("malformed").Add(float64(g.batch.Len()))
 		s.finish(g, err)
 		return
 	}
-	ack, err := s.js.PublishMsgAsync(&nats.Msg{Subject: "samples." + strconv.Itoa(g.partition), Data: data})
+	ack, err := s.js.PublishMsgAsync(&nats.Msg{Subject: subject + strconv.Itoa(g.partition), Data: data})
 	if err != nil {
 		s.finish(g, fmt.Errorf("publish to the stream: %w", err))
 		return

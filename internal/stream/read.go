@@ -106,7 +106,7 @@ func (r *reader) follow(ctx context.Context) error {
 // catchUp reads with one ordered consumer of JetStream until something fails, and returns nil when the tail has the rest.
 func (r *reader) catchUp(ctx context.Context) error {
 	cons, err := r.s.js.OrderedConsumer(ctx, streamName, jetstream.OrderedConsumerConfig{
-		FilterSubjects:    []string{"samples.*"},
+		FilterSubjects:    []string{samplesSubject + "*", accessSubject + "*"},
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:       r.last + 1,
 		InactiveThreshold: time.Minute,
@@ -158,8 +158,12 @@ func (r *reader) take(ctx context.Context, msg jetstream.Msg) error {
 		r.s.metrics.missed.Add(float64(seq - r.last - 1))
 		r.s.log.WarnContext(ctx, "messages are missing in the stream", "from", r.last+1, "to", seq-1)
 	}
-	partition := strings.TrimPrefix(msg.Subject(), "samples.")
-	if err := r.dec.decode(&r.batch, msg.Data()); err != nil {
+	partition, accesses := strings.CutPrefix(msg.Subject(), accessSubject)
+	decode := r.dec.decodeAccesses
+	if !accesses {
+		partition, decode = strings.TrimPrefix(msg.Subject(), samplesSubject), r.dec.decode
+	}
+	if err := decode(&r.batch, msg.Data()); err != nil {
 		r.s.metrics.damaged.Inc()
 		r.s.log.ErrorContext(ctx, "message stepped over", "seq", seq, "partition", partition, "err", err)
 		r.last = seq

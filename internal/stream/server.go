@@ -105,7 +105,7 @@ func (s *Stream) start(ctx context.Context) error {
 	defer cancel()
 	st, err := s.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name:      streamName,
-		Subjects:  []string{"samples.*", "access.*"},
+		Subjects:  []string{samplesSubject + "*", accessSubject + "*"},
 		Retention: jetstream.LimitsPolicy,
 		Discard:   jetstream.DiscardNew,
 		MaxBytes:  s.cfg.MaxBytes,

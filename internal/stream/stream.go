@@ -1,9 +1,9 @@
-// Package stream is the durable, partitioned log of samples: what a source has handed over survives a kill, and history and
+// Package stream is the durable, partitioned log of samples and accesses: what a source has handed over survives a kill, and history and
 // the detectors each read all of it, in order, from a position of their own.
 //
 // A [Stream] is a NATS JetStream server inside the process, without a port, and one JetStream stream in files under
 // Config.Dir. Samples go to the subject samples.P, where P is the hash of their entity modulo a count that is fixed when the
-// folder is made; accesses will go to access.P. So all that an entity needs lies in one partition, in order.
+// folder is made; accesses to access.P, by organisation. So all that an entity needs lies in one partition, in order.
 //
 // [Stream.Append] gathers small pieces, by partition, to [gatherRows] samples or [gatherTime], whichever comes first,
 // publishes them as one message and returns once JetStream has it in its file. It then survives kill -9; a power cut costs at
@@ -60,6 +60,12 @@ const (
 )
 
 const streamName = "homeostat"
+
+// Subjects, before the partition's number.
+const (
+	samplesSubject = "samples."
+	accessSubject  = "access."
+)
 
 // ErrFull means that there is no room: the disk is down to its reserve, or the stream at its MaxBytes. Nothing of the batch
 // may be taken as stored. It passes by itself when there is room.
