@@ -1,7 +1,13 @@
 // Package access finds access that is really unusual: who, from where, to what.
 package access
 
-import "homeostat/internal/signal"
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"homeostat/internal/signal"
+)
 
 // Config says how strict a detector is. The zero value works.
 type Config struct {
@@ -37,6 +43,8 @@ type Detector struct {
 	c        Config
 	meanings map[string]meaning
 	orgs     map[string]*organisation
+
+	ended []signal.Finding // that ended with their day
 }
 
 // New returns a detector that has seen nothing.
@@ -53,23 +61,12 @@ type Verdict struct {
 	e *episode
 }
 
-// Attribution returns each part's share in what speaks for an intruder. The shares add up to 1; nil when nothing does.
+// Attribution returns each part's share in what speaks for an intruder. The shares add up to 1; empty when nothing does.
 func (v *Verdict) Attribution() map[string]float64 {
 	if v.e == nil {
 		return nil
 	}
-	var sum float64
-	for _, r := range v.e.Ratios {
-		sum += max(r, 0)
-	}
-	if sum == 0 {
-		return nil
-	}
-	m := map[string]float64{}
-	for p, r := range v.e.Ratios {
-		m[names[p]] = max(r, 0) / sum
-	}
-	return m
+	return shares(&v.e.Ratios)
 }
 
 // Observe judges an access and takes it in.
@@ -79,9 +76,47 @@ func (d *Detector) Observe(a *signal.Access) Verdict {
 	}
 	o := d.orgs[a.Org]
 	if o == nil {
-		o = newOrganisation(int32(a.Time / day))
+		o = newOrganisation(a.Org, int32(a.Time/day))
 		d.orgs[a.Org] = o
 	}
 	e := d.observe(o, a)
 	return Verdict{e.User, e.Score, e.Grade, e}
+}
+
+// Process judges accesses and appends what there is to tell: a finding when it is new, when there is more to say of it, and
+// when its day is over.
+func (d *Detector) Process(dst []signal.Finding, rows []signal.Access) []signal.Finding {
+	for i := range rows {
+		v := d.Observe(&rows[i])
+		dst = append(dst, d.ended...)
+		d.ended = d.ended[:0]
+		if v.e != nil && v.e.news() {
+			dst = append(dst, d.tell(d.orgs[rows[i].Org], v.e, false))
+		}
+	}
+	return dst
+}
+
+// end tells the end of a finding whose day is over.
+func (d *Detector) end(o *organisation, e *episode) {
+	if e.Told.Count > 0 {
+		d.ended = append(d.ended, d.tell(o, e, true))
+	}
+}
+
+// Learning says how far it is with each organisation.
+func (d *Detector) Learning() []signal.Learning {
+	var out []signal.Learning
+	for _, name := range slices.Sorted(maps.Keys(d.orgs)) {
+		o := d.orgs[name]
+		l := signal.Learning{
+			Detector: d.c.Name, Kind: "access", Entity: signal.EntityID("organisation:" + name), Confidence: min(1, float64(o.Day-o.Begun)/30),
+			Since: time.UnixMilli(int64(o.Begun) * day).UTC(), Note: "watching",
+		}
+		if o.Day-o.Begun < d.c.Learning {
+			l.Note = "learning"
+		}
+		out = append(out, l)
+	}
+	return out
 }

@@ -2,6 +2,7 @@ package access
 
 import (
 	"math"
+	"time"
 
 	"homeostat/internal/signal"
 )
@@ -31,8 +32,21 @@ type episode struct {
 	Things  []string // resources
 	Weekend bool
 	ARN     string
+	Gravest uint8              // of all that was not refused
+	Means   []signal.Technique // of all that was called
+	Since   []signal.Call      // by the same user from elsewhere, since it was told
+	Told    telling
 
 	p *profile
+}
+
+// telling is what a finding said last: it is told again when there is more to say.
+type telling struct {
+	Score    float64
+	Severity signal.Severity
+	Count    int
+	Since    int
+	Means    int
 }
 
 // What a hash in Seen is of.
@@ -48,6 +62,8 @@ const (
 	maxSeen          = 4096
 	maxCalls         = 40
 	maxEpisodeThings = 50
+	maxKeys          = 10
+	maxSince         = 20
 )
 
 // meet notes something in the episode, and returns true the first time.
@@ -80,14 +96,34 @@ func (e *episode) score(like *tally) {
 	}
 }
 
-// bitcount of hours.
-func ones(x uint32) (n int) {
-	for ; x != 0; x &= x - 1 {
-		n++
+// call notes what was called.
+func (e *episode) call(a *signal.Access) { e.Calls = addCall(e.Calls, a, maxCalls, "") }
+
+// addCall counts a call among those of its kind; address is where it differs from the finding's.
+func addCall(calls []signal.Call, a *signal.Access, limit int, address string) []signal.Call {
+	at := time.UnixMilli(a.Time).UTC()
+	refused := 0
+	if denied(a.Error) {
+		refused = 1
 	}
-	return n
+	for i := range calls {
+		c := &calls[i]
+		if c.API == a.API && c.Service == a.Service && c.Region == a.Region && c.Address == address {
+			c.Count++
+			c.Refused += refused
+			c.Last = at
+			return calls
+		}
+	}
+	if len(calls) >= limit {
+		return calls
+	}
+	return append(calls, signal.Call{
+		Service: a.Service, API: a.API, Region: a.Region, Count: 1, Refused: refused, First: at, Last: at, Address: address, Event: a.ID,
+	})
 }
 
+// gradeOf says how far a score lies above the threshold.
 func gradeOf(score, threshold float64) float64 {
 	if score <= threshold {
 		return 0

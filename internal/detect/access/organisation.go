@@ -2,6 +2,7 @@ package access
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,7 @@ type key struct {
 
 // organisation is what has been learnt of one organisation. Its users' episodes are judged against it.
 type organisation struct {
+	Name    string
 	Begun   int32 // first day
 	Day     int32 // the day that it is
 	Now     int64 // latest time seen
@@ -47,13 +49,22 @@ type organisation struct {
 	Limit   float64         // threshold of today
 	Doubt   float64         // score from which an episode is learnt late
 	Granted map[string]grant
+	Roles   map[string]role
+	Met     [2]map[uint64]bool // hashes of the eventIDs of late, in two generations
 
-	index map[key]*episode
+	index   map[key]*episode
+	flagged map[string]*episode // by user: the episode that a finding is about, while it is told
 }
 
 type scored struct {
 	Day   int32
 	Score float64
+}
+
+// role is how its sessions are named: where hardly a name comes again, the sessions are one program's and one user.
+type role struct {
+	Sessions map[uint64]int32 // hash of a name, and the day on which it was seen first
+	Again    int              // names that came again on another day
 }
 
 // grant is a session's key, or a call that two accounts have on record, and whose it is.
@@ -62,8 +73,10 @@ type grant struct {
 	At   int64
 }
 
-func newOrganisation(d int32) *organisation {
-	o := &organisation{Begun: d, Day: d, Users: map[string]*profile{}, Live: map[uint64]live{}, Known: map[uint64]uint16{}, Granted: map[string]grant{}, index: map[key]*episode{}}
+func newOrganisation(name string, d int32) *organisation {
+	o := &organisation{Name: name, Begun: d, Day: d, Users: map[string]*profile{}, Live: map[uint64]live{}, Known: map[uint64]uint16{}, Granted: map[string]grant{}, Roles: map[string]role{}}
+	o.Met = [2]map[uint64]bool{{}, {}}
+	o.index, o.flagged = map[key]*episode{}, map[string]*episode{}
 	for i := range o.Nets {
 		o.Nets[i] = map[uint64]place{}
 	}
@@ -72,28 +85,73 @@ func newOrganisation(d int32) *organisation {
 }
 
 // observe judges one access and returns its episode.
-func (det *Detector) observe(o *organisation, a *signal.Access) *episode {
-	d := int32(a.Time / day)
-	if d > o.Day {
-		o.roll(&det.c, d)
+func (d *Detector) observe(o *organisation, a *signal.Access) *episode {
+	now := int32(a.Time / day)
+	if now > o.Day {
+		d.roll(o, now)
 	}
 	o.Now = max(o.Now, a.Time)
 	user := o.trace(a)
-	k := key{user, a.Address, d}
+	k := key{user, a.Address, now}
 	e := o.index[k]
+	if !o.fresh(a.ID) {
+		if e == nil {
+			e = o.begin(a, user, now) // of an episode that is learnt: judged, and not taken in
+		}
+		return e
+	}
 	if e == nil {
-		e = o.begin(a, user, d)
+		e = o.begin(a, user, now)
 		o.index[k] = e
 		o.Open = append(o.Open, e)
 	}
-	if det.take(o, e, a) {
+	if d.take(o, e, a) {
 		e.score(o.like(e.p))
 		e.Grade = 0
-		if o.Day-o.Begun >= det.c.Learning {
+		if o.Day-o.Begun >= d.c.Learning {
 			e.Grade = gradeOf(e.Score, o.Limit)
 		}
 	}
+	o.follow(e, a)
 	return e
+}
+
+// fresh reports whether an eventID is met for the first time: CloudTrail delivers some records twice.
+func (o *organisation) fresh(id string) bool {
+	if id == "" {
+		return true
+	}
+	const generation = 200_000
+	h := xxhash.Sum64String(id)
+	if o.Met[0][h] || o.Met[1][h] {
+		return false
+	}
+	if len(o.Met[0]) >= generation {
+		o.Met[0], o.Met[1] = map[uint64]bool{}, o.Met[0]
+	}
+	o.Met[0][h] = true
+	return true
+}
+
+// session returns the name under which a role's session is known: its own where names come again, else the role's for all.
+func (o *organisation) session(a *signal.Access) string {
+	r, ok := o.Roles[a.Role]
+	if !ok {
+		r.Sessions = map[uint64]int32{}
+	}
+	h, d := xxhash.Sum64String(a.Session), int32(a.Time/day)
+	switch first, met := r.Sessions[h]; {
+	case !met && len(r.Sessions) < 10_000:
+		r.Sessions[h] = d
+	case met && first >= 0 && first != d:
+		r.Sessions[h] = -1
+		r.Again++
+	}
+	o.Roles[a.Role] = r
+	if n := len(r.Sessions); n >= 12 && r.Again*5 < n {
+		return a.Role + "/*"
+	}
+	return a.User
 }
 
 func (o *organisation) like(p *profile) *tally {
@@ -107,6 +165,9 @@ func (o *organisation) like(p *profile) *tally {
 // trace says who a session belongs to: the person that assumed the role, where a record told so.
 func (o *organisation) trace(a *signal.Access) string {
 	user := a.User
+	if a.Type == "AssumedRole" && a.Role != "" && user == a.Role+"/"+a.Session {
+		user = o.session(a)
+	}
 	if a.Origin == "" {
 		switch a.Type {
 		case "AssumedRole", "FederatedUser":
@@ -225,7 +286,7 @@ func (det *Detector) take(o *organisation, e *episode, a *signal.Access) bool {
 	if a.ARN != "" {
 		e.ARN = a.ARN
 	}
-	if a.Key != "" && len(e.Keys) < 10 && !slices.Contains(e.Keys, a.Key) {
+	if a.Key != "" && len(e.Keys) < maxKeys && !slices.Contains(e.Keys, a.Key) {
 		e.Keys = append(e.Keys, a.Key)
 	}
 
@@ -238,11 +299,18 @@ func (det *Detector) take(o *organisation, e *episode, a *signal.Access) bool {
 		}
 		if p.rareHour(hour, weekend, &o.Hours[p.Kind]) {
 			e.Rare |= 1 << hour
-			changed = e.raise(hours, bin(float64(ones(e.Rare)), 0, 1, 3)) || changed
+			changed = e.raise(hours, bin(float64(bits.OnesCount32(e.Rare)), 0, 1, 3)) || changed
 		}
 	}
 	api := hashOf(a.Service, a.API)
 	if e.meet(api, seenAPI) {
+		m := det.weigh(a)
+		if m.gravity > e.Gravest && a.Error == "" {
+			e.Gravest = m.gravity
+		}
+		if m.technique.ID != "" && !slices.Contains(e.Means, m.technique) && len(e.Means) < 12 {
+			e.Means = append(e.Means, m.technique)
+		}
 		if _, ok := p.APIs[api]; !ok && p.N >= 1 {
 			active := float64(len(o.Users))
 			s := -math.Log((float64(o.Known[api]) + .5) / (active + 1))
@@ -251,10 +319,10 @@ func (det *Detector) take(o *organisation, e *episode, a *signal.Access) bool {
 			}
 			e.News += s
 			changed = e.raise(novelty, bin(e.News, 0, 1.2, 3.5, 7, 13)) || changed
-			changed = e.raise(gravity, det.weigh(a).gravity) || changed
+			changed = e.raise(gravity, m.gravity) || changed
 		}
 	}
-	e.call(a, api)
+	e.call(a)
 	e.meet(hashOf("service", a.Service), seenGroup)
 	if group := hashOf("region", a.Region); a.Region != "" && e.meet(group, seenGroup) {
 		if _, ok := p.Groups[group]; !ok && p.N >= 1 {
@@ -308,30 +376,6 @@ func (det *Detector) take(o *organisation, e *episode, a *signal.Access) bool {
 	return o.meetOthers(e, a.Time) || changed
 }
 
-// call notes what was called, for the finding.
-func (e *episode) call(a *signal.Access, api uint64) {
-	for i := range e.Calls {
-		c := &e.Calls[i]
-		if c.API == a.API && c.Service == a.Service && c.Region == a.Region {
-			c.Count++
-			if denied(a.Error) {
-				c.Refused++
-			}
-			c.Last = time.UnixMilli(a.Time).UTC()
-			return
-		}
-	}
-	if len(e.Calls) >= maxCalls {
-		return
-	}
-	at := time.UnixMilli(a.Time).UTC()
-	c := signal.Call{Service: a.Service, API: a.API, Region: a.Region, Count: 1, First: at, Last: at, Event: a.ID}
-	if denied(a.Error) {
-		c.Refused = 1
-	}
-	e.Calls = append(e.Calls, c)
-}
-
 // meetOthers looks for the same user at a place that it knows better, at about the same time.
 func (o *organisation) meetOthers(e *episode, now int64) bool {
 	const about = 90 * 60 * 1000
@@ -339,42 +383,44 @@ func (o *organisation) meetOthers(e *episode, now int64) bool {
 	known := e.Bins[network]
 	slot, oldest := -1, 0
 	b := uint8(0)
-	for i := range p.recent {
-		s := &p.recent[i]
-		if s.near == e.Nets[near] {
+	for i := range p.Recent {
+		s := &p.Recent[i]
+		if s.Near == e.Nets[near] {
 			slot = i
 			continue
 		}
-		if p.recent[i].last < p.recent[oldest].last {
+		if p.Recent[i].Last < p.Recent[oldest].Last {
 			oldest = i
 		}
-		if s.last == 0 || s.wide == e.Nets[wide] || s.known >= known {
+		if s.Last == 0 || s.Wide == e.Nets[wide] || s.Known >= known {
 			continue
 		}
-		if now-s.last <= about && now >= s.first {
+		if now-s.Last <= about && now >= s.First {
 			b = max(b, 1)
-			if s.last > e.Begun && s.first < e.Begun { // there before it began here, and after
+			if s.Last > e.Begun && s.First < e.Begun { // there before it began here, and after
 				b = 2
 			}
 		}
 	}
 	if slot < 0 {
 		slot = oldest
-		p.recent[slot] = sighting{near: e.Nets[near], wide: e.Nets[wide], first: now}
+		p.Recent[slot] = sighting{Near: e.Nets[near], Wide: e.Nets[wide], First: now}
 	}
-	s := &p.recent[slot]
-	if now-s.last > 12*3600*1000 {
-		s.first = now
+	s := &p.Recent[slot]
+	if now-s.Last > 12*3600*1000 {
+		s.First = now
 	}
-	s.last, s.known = now, known
+	s.Last, s.Known = now, known
 	return e.raise(overlap, b)
 }
 
 // roll closes the day and begins d: what has waited long enough is learnt, and the threshold follows what was seen.
-func (o *organisation) roll(c *Config, d int32) {
+func (det *Detector) roll(o *organisation, d int32) {
+	c := &det.c
 	keep := o.Open[:0]
 	for _, e := range o.Open {
 		if e.Learn == 0 && e.Day < d {
+			det.end(o, e)
 			o.Scores = append(o.Scores, scored{e.Day, e.Score})
 			e.Learn = e.Day + 1 + c.Delay
 			if e.Score > o.Doubt {
@@ -459,6 +505,7 @@ func (o *organisation) learn(e *episode) {
 			o.Hours[p.Kind][weekend][h]++
 		}
 	}
+	p.Reach = max(p.Reach, e.Gravest)
 	p.N++
 	p.Volume += (math.Log(float64(e.Count)) - p.Volume) / min(p.N, 60)
 }

@@ -20,7 +20,11 @@ const (
 	parts
 )
 
-const bins = 13
+// bins is how many there are at most; orgMany is the first of the network's that the user itself doesn't know.
+const (
+	bins    = 13
+	orgMany = 7
+)
 
 // names are what a finding's attribution calls the parts.
 var names = [parts]string{"network", "hours", "agent", "novelty", "gravity", "region", "resources", "refusals", "overlap", "volume"}

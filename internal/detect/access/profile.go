@@ -26,17 +26,17 @@ type profile struct {
 	Tally  tally
 	Volume float64 // mean logarithm of an episode's calls
 	N      float64 // episodes behind Volume
-
-	recent [6]sighting // the last ones, of different addresses; not kept
+	Reach  uint8   // the gravest that it has done in ordinary life
+	Recent [6]sighting
 }
 
 // sighting is the user at an address.
 type sighting struct {
-	near  uint64
-	wide  uint64
-	first int64
-	last  int64
-	known uint8 // bin of the network
+	Near  uint64
+	Wide  uint64
+	First int64
+	Last  int64
+	Known uint8 // bin of the network
 }
 
 // Bounds of what is kept of one user. Beyond them, what was longest not there is forgotten.
