@@ -27,7 +27,7 @@ type checkpoint struct {
 }
 
 // take gathers the state of the detectors.
-func takeCheckpoint(position uint64, detectors []*Forests) (checkpoint, error) {
+func takeCheckpoint(position uint64, detectors []*Forests, accesses []*accesses) (checkpoint, error) {
 	c := checkpoint{position, map[string][]byte{}}
 	for _, d := range detectors {
 		var buf bytes.Buffer
@@ -35,6 +35,13 @@ func takeCheckpoint(position uint64, detectors []*Forests) (checkpoint, error) {
 			return c, err
 		}
 		c.states[d.c.Name] = buf.Bytes()
+	}
+	for _, d := range accesses {
+		b, err := d.bytes()
+		if err != nil {
+			return c, err
+		}
+		c.states[d.name] = b
 	}
 	return c, nil
 }

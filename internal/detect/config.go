@@ -11,7 +11,8 @@ import (
 type Config struct {
 	// Name is the detector's name. Ids of its anomalies follow from it: a new name is a new detector.
 	Name string `yaml:"name"`
-	// Kind of model: rcf, a Robust Random Cut Forest.
+	// Kind of model: rcf, a Robust Random Cut Forest over series; or access, which finds unusual access in CloudTrail's records
+	// and knows name and alarms alone.
 	Kind string `yaml:"kind"`
 	// Entity is the kind of entity that is watched, each with a model of its own: host, service, instance ...
 	Entity string `yaml:"entity"`
@@ -29,13 +30,20 @@ type Config struct {
 	Percentile float64 `yaml:"percentile"`
 }
 
-// Defaults returns the detectors that run when none is configured: one over the four features of every host.
+// Defaults returns the detectors that run when none is configured: one over the four features of every host, and one over
+// accesses, where there are any.
 func Defaults() []Config {
-	return []Config{{Name: "host", Kind: "rcf", Entity: "host", Series: []string{"cpu", "memory", "network", "disk"}}}
+	return []Config{
+		{Name: "host", Kind: "rcf", Entity: "host", Series: []string{"cpu", "memory", "network", "disk"}},
+		{Name: "access", Kind: kindAccess},
+	}
 }
 
 // withDefaults fills what may be left out, and says what is wrong with the rest.
 func (c Config) withDefaults() (Config, error) {
+	if c.Kind == kindAccess {
+		return c.accessDefaults()
+	}
 	if c.Kind == "" {
 		c.Kind = "rcf"
 	}
@@ -53,7 +61,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	switch {
 	case c.Kind != "rcf":
-		return c, fmt.Errorf("detector %s: kind %q: want rcf", c.Name, c.Kind)
+		return c, fmt.Errorf("detector %s: kind %q: want rcf or access", c.Name, c.Kind)
 	case len(c.Series) == 0:
 		return c, fmt.Errorf("detector %s: no series for entities of kind %q", c.Name, c.Entity)
 	case c.Interval < 100*time.Millisecond || c.Interval > 24*time.Hour || c.Interval%time.Millisecond != 0:
@@ -71,7 +79,7 @@ func Check(cs []Config) (index []int, errs []error) {
 	names := map[string]bool{}
 	for i, c := range cs {
 		c, err := c.withDefaults()
-		if err == nil {
+		if err == nil && c.Kind != kindAccess {
 			_, err = c.inputs()
 		}
 		if err == nil && names[c.Name] {

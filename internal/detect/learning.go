@@ -24,6 +24,9 @@ func (r *Runner) learn() {
 	for _, d := range r.detectors {
 		all = d.learning(all)
 	}
+	for _, d := range r.accesses {
+		all = append(all, d.d.Learning()...)
+	}
 	r.mu.Lock()
 	r.learning = all
 	r.mu.Unlock()

@@ -4,14 +4,15 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // metrics are the stage's own.
 type metrics struct {
-	batches, samples, intervals, late prometheus.Counter
-	publishFailed, recordFailed       prometheus.Counter
-	orders, ordersFailed              prometheus.Counter
-	checkpoints, checkpointsFailed    prometheus.Counter
-	checkpointSeconds                 prometheus.Histogram
-	checkpointBytes, lag, training    prometheus.Gauge
-	anomalies                         *prometheus.CounterVec
-	models                            *prometheus.GaugeVec
+	batches, samples, accesses     prometheus.Counter
+	intervals, late                prometheus.Counter
+	orders, ordersFailed           prometheus.Counter
+	publishFailed, recordFailed    prometheus.Counter
+	checkpoints, checkpointsFailed prometheus.Counter
+	checkpointSeconds              prometheus.Histogram
+	checkpointBytes, lag, training prometheus.Gauge
+	anomalies                      *prometheus.CounterVec
+	models                         *prometheus.GaugeVec
 }
 
 // newMetrics registers the stage's metrics; with a nil reg they are counted for nobody.
@@ -32,6 +33,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		batches:           counter("batches_total", "Batches of the stream that the detectors have read."),
 		samples:           counter("samples_total", "Samples in them."),
+		accesses:          counter("accesses_total", "Accesses that the detectors have read."),
 		intervals:         counter("intervals_total", "Intervals of entities that were scored."),
 		late:              counter("late_samples_total", "Samples set aside as their interval was closed already."),
 		publishFailed:     counter("publish_failed_total", "Times that anomalies could not be published; they are tried again."),

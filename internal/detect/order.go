@@ -201,7 +201,7 @@ func (r *Runner) obey(ctx context.Context, pub Publisher, o *signal.Order, batch
 		return nil
 	}
 	r.metrics.orders.Inc()
-	return r.send(ctx, pub, d, ev)
+	return r.send(ctx, pub, d.c.Name, ev)
 }
 
 // judge moves the threshold of the model that found the anomaly.

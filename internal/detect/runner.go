@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,7 @@ type RunnerConfig struct {
 type Runner struct {
 	c         RunnerConfig
 	detectors []*Forests
+	accesses  []*accesses
 	log       *slog.Logger
 	metrics   *metrics
 
@@ -90,6 +92,10 @@ func NewRunner(c RunnerConfig, log *slog.Logger, reg prometheus.Registerer) (*Ru
 	r := &Runner{c: c, log: log, metrics: newMetrics(reg)}
 	least := time.Minute
 	for _, dc := range c.Detectors {
+		if dc.Kind == kindAccess {
+			r.accesses = append(r.accesses, newAccesses(dc))
+			continue
+		}
 		d, err := New(dc)
 		if err != nil {
 			return nil, err
@@ -133,6 +139,13 @@ func (r *Runner) restore() error {
 		}
 		if err := d.restoreBytes(state); err != nil {
 			r.log.Warn("state of a detector can't be used; its models learn anew", "detector", d.c.Name, "err", err)
+		}
+	}
+	for _, d := range r.accesses {
+		if state, ok := c.states[d.name]; ok {
+			if err := d.d.Restore(bytes.NewReader(state)); err != nil {
+				r.log.Warn("state of a detector can't be used; its models learn anew", "detector", d.name, "err", err)
+			}
 		}
 	}
 	r.position.Store(c.position)
@@ -194,6 +207,9 @@ func (r *Runner) Run(ctx context.Context, stream Reader, pub Publisher, rec Reco
 				return err
 			}
 		}
+		if err := r.judge(ctx, pub, b); err != nil {
+			return err
+		}
 		r.read = seq
 		r.note(b, tr)
 		if len(trained) > 0 || time.Since(r.learnt) >= learningEvery {
@@ -241,11 +257,11 @@ func (r *Runner) publish(ctx context.Context, pub Publisher, d *Forests, found [
 		events = append(events, ev)
 		r.metrics.anomalies.WithLabelValues(d.c.Name, kind).Inc()
 	}
-	return r.send(ctx, pub, d, events...)
+	return r.send(ctx, pub, d.c.Name, events...)
 }
 
 // send publishes events, as often as it takes.
-func (r *Runner) send(ctx context.Context, pub Publisher, d *Forests, events ...signal.Event) error {
+func (r *Runner) send(ctx context.Context, pub Publisher, detector string, events ...signal.Event) error {
 	wait := 100 * time.Millisecond
 	for {
 		pctx, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -256,7 +272,7 @@ func (r *Runner) send(ctx context.Context, pub Publisher, d *Forests, events ...
 			return nil
 		}
 		r.metrics.publishFailed.Inc()
-		r.log.WarnContext(ctx, "anomalies could not be published and are tried again", "detector", d.c.Name, "took", wait, "err", err)
+		r.log.WarnContext(ctx, "anomalies could not be published and are tried again", "detector", detector, "took", wait, "err", err)
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -302,7 +318,7 @@ func (r *Runner) save() {
 		return
 	}
 	began := time.Now()
-	c, err := takeCheckpoint(r.read, r.detectors)
+	c, err := takeCheckpoint(r.read, r.detectors, r.accesses)
 	var b []byte
 	if err == nil {
 		b = c.encode()
