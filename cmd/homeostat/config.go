@@ -19,6 +19,7 @@ import (
 	"homeostat/internal/notify"
 	"homeostat/internal/runbook"
 	"homeostat/internal/signal"
+	"homeostat/internal/source/cloudtrail"
 	"homeostat/internal/source/host"
 	"homeostat/internal/source/otlp"
 	"homeostat/internal/source/remotewrite"
@@ -77,6 +78,8 @@ type SourcesConfig struct {
 	RemoteWrite remotewrite.Config `yaml:"remotewrite"`
 	// OpenTelemetry metrics over HTTP at /v1/metrics.
 	OTLP otlp.Config `yaml:"otlp"`
+	// CloudTrail's log files, for unusual access.
+	CloudTrail cloudtrail.Config `yaml:"cloudtrail"`
 }
 
 // StreamConfig bounds the stream.
@@ -109,7 +112,7 @@ func defaultConfig() Config {
 		Mode:          signal.Observe,
 		Data:          DataConfig{Keep: 30 * 24 * time.Hour},
 		Config:        api.Config{Listen: api.DefaultListen},
-		Sources:       SourcesConfig{Host: host.Config{Interval: host.DefaultInterval}},
+		Sources:       SourcesConfig{Host: host.Config{Interval: host.DefaultInterval}, CloudTrail: cloudtrail.Config{Interval: cloudtrail.DefaultInterval}},
 		Stream:        StreamConfig{Sync: time.Second, MaxBytes: 2 << 30, Reserve: 256 << 20},
 		RulesInterval: 15 * time.Second,
 		Builtin:       true,
@@ -164,6 +167,12 @@ func (c *Config) check(f *config.File) (*parts, error) {
 	checkGuards("guards", signal.Guards{}, c.Guards, fail)
 	if c.Sources.Host.Interval != 0 {
 		positive("sources.host.interval", c.Sources.Host.Interval, 100*time.Millisecond)
+	}
+	if c.Sources.CloudTrail.Interval != 0 {
+		positive("sources.cloudtrail.interval", c.Sources.CloudTrail.Interval, time.Second)
+	}
+	if c.Sources.CloudTrail.Dir != "" && c.Sources.CloudTrail.Bucket != "" {
+		fail("sources.cloudtrail.bucket", "dir and bucket: want one of them")
 	}
 	for _, err := range split(c.Config.Check()) {
 		path, msg, ok := strings.Cut(err.Error(), ": ")

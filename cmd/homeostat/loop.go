@@ -28,6 +28,7 @@ import (
 	"homeostat/internal/notify"
 	"homeostat/internal/runbook"
 	"homeostat/internal/signal"
+	"homeostat/internal/source/cloudtrail"
 	"homeostat/internal/source/host"
 	"homeostat/internal/source/otlp"
 	"homeostat/internal/source/remotewrite"
@@ -47,6 +48,7 @@ type loop struct {
 	processes *host.Processes
 	received  *remotewrite.Receiver
 	otlp      *otlp.Receiver
+	trail     *cloudtrail.Source // nil where none is configured
 	history   *history.History
 	rules     *history.Rules
 	detectors *detect.Runner
@@ -106,6 +108,9 @@ func openLoop(ctx context.Context, cfg Config, p *parts, dir *dataDir, log *slog
 		return l, err
 	}
 	l.received = remotewrite.Handler(l.samples, cfg.Sources.RemoteWrite, log.With("source", "remotewrite"), reg)
+	if l.trail, err = openTrail(ctx, cfg.Sources.CloudTrail, dir.join("cloudtrail.json"), log.With("source", "cloudtrail"), reg); err != nil {
+		return l, err
+	}
 	l.otlp = otlp.Handler(l.samples, cfg.Sources.OTLP, log.With("source", "otlp"), reg)
 
 	if err := l.openBus(ctx, p, reg); err != nil {
@@ -215,6 +220,9 @@ func (l *loop) openServer(ctx context.Context, reg *prometheus.Registry) (err er
 	if !l.cfg.Sources.Host.Off {
 		l.stages = append(l.stages, l.host.Health)
 	}
+	if l.trail != nil {
+		l.stages = append(l.stages, l.trail.Health)
+	}
 	l.stages = append(l.stages, l.received.Health, l.otlp.Health, l.samples.Health, l.history.Health, l.rules.Health,
 		l.detectors.Health, l.bus.Health, l.incidents.Health, storeHealth(l.store))
 	prom := l.history.Handler()
@@ -231,7 +239,7 @@ func (l *loop) openServer(ctx context.Context, reg *prometheus.Registry) (err er
 	}
 	l.server, err = api.New(l.cfg.Config, api.Loop{
 		Version: version, Mode: l.cfg.Mode, Began: l.began,
-		Events: l.bus, Ingest: l.bus, Incidents: l.incidents, Anomalies: l.incidents, Judge: orders, Models: orders, Executions: l.runbooks, Decisions: l.runbooks,
+		Events: l.bus, Ingest: accessIngest{l.bus, l.samples}, Incidents: l.incidents, Anomalies: l.incidents, Judge: orders, Models: orders, Executions: l.runbooks, Decisions: l.runbooks,
 		Switch: l.runbooks, Runbooks: l.runbooks, Starter: l.runbooks, Entities: entities, Processes: l.processes,
 		Rehearser: &rehearser{cfg: l.cfg, history: l.history, rules: l.rules, bus: l.bus, runbooks: l.runbooks, turn: make(chan struct{}, 1)},
 		Audit:     l.store.Audit, Chain: l.store.Chain, Stages: l.stages,
@@ -262,6 +270,9 @@ func (l *loop) Run(ctx context.Context) error {
 	if !l.cfg.Sources.Host.Off {
 		run("host", func() error { return l.host.Run(ctx, l.samples) }) // source -> stream
 		run("processes", func() error { return l.processes.Run(ctx) })  // what ran, for anomalies and alerts
+	}
+	if l.trail != nil {
+		run("cloudtrail", func() error { return l.trail.Run(ctx, l.samples) }) // a trail's files -> stream
 	}
 	run("history", func() error { return l.history.Run(ctx, l.samples) })                                  // stream -> history
 	run("rules", func() error { return l.rules.Run(ctx) })                                                 // history -> rules -> bus

@@ -119,6 +119,8 @@ func (in *Incidents) See(ctx context.Context, tx *sql.Tx, ev *signal.Event) ([]s
 		more, err = in.began(ctx, tx, ev)
 	case signal.AnomalyEnded, signal.AlertResolved:
 		more, err = in.ended(ctx, tx, ev)
+	case signal.UnusualAccess:
+		more, err = in.accessed(ctx, tx, ev)
 	case signal.ExecutionStarted, signal.ExecutionWaitingForApproval, signal.ExecutionSucceeded, signal.ExecutionFailed, signal.ExecutionRefused:
 		more, err = in.executed(ctx, tx, ev)
 	}
@@ -126,6 +128,34 @@ func (in *Incidents) See(ctx context.Context, tx *sql.Tx, ev *signal.Event) ([]s
 		return nil, fmt.Errorf("incident of %s: %w", ev.ID, err)
 	}
 	return more, nil
+}
+
+// kindAccess is the kind of a member that is a finding of unusual access.
+const kindAccess = "access"
+
+// accessed takes in a finding of unusual access: it is told again while it grows, and at last with its end.
+func (in *Incidents) accessed(ctx context.Context, tx *sql.Tx, ev *signal.Event) ([]signal.Event, error) {
+	var f struct {
+		Ended time.Time `json:"ended"`
+	}
+	if err := json.Unmarshal(ev.Detail, &f); err != nil {
+		return nil, fmt.Errorf("detail: %w", err)
+	}
+	if f.Ended.IsZero() {
+		return in.began(ctx, tx, ev)
+	}
+	return in.ended(ctx, tx, ev)
+}
+
+// joined returns the open incident that m belongs to though it is of another entity: what touched a machine and what is wrong
+// with the machine are one story, whichever comes first.
+func joined(ctx context.Context, tx *sql.Tx, m member) (record, error) {
+	for _, e := range m.touched {
+		if r, err := openIncident(ctx, tx, e); err != nil || r.ID != "" {
+			return r, err
+		}
+	}
+	return openTouching(ctx, tx, m.entity)
 }
 
 // newMember reads an anomaly or alert out of its event.
@@ -141,6 +171,16 @@ func newMember(ev *signal.Event) (member, error) {
 		m.Member = signal.Member{
 			ID: a.ID, Kind: "anomaly", Severity: a.Severity, Began: a.Began, Ended: a.Ended, Detail: ev.Detail,
 			Title: cmp.Or(a.Reason, "something unusual, says "+a.Detector),
+		}
+	case signal.UnusualAccess:
+		var f signal.Finding
+		if err := json.Unmarshal(ev.Detail, &f); err != nil {
+			return m, fmt.Errorf("detail: %w", err)
+		}
+		m.entity, m.touched = f.Entity, f.Entities
+		m.Member = signal.Member{
+			ID: f.ID, Kind: kindAccess, Severity: f.Severity, Began: f.Began, Ended: f.Ended, Detail: ev.Detail,
+			Title: "unusual access: " + cmp.Or(f.Reason, f.User+" from "+f.Address),
 		}
 	default:
 		var a signal.Alert
@@ -175,6 +215,9 @@ func (in *Incidents) began(ctx context.Context, tx *sql.Tx, ev *signal.Event) ([
 		return in.again(ctx, tx, ev, m, old)
 	}
 	r, err := openIncident(ctx, tx, m.entity)
+	if err == nil && r.ID == "" {
+		r, err = joined(ctx, tx, m)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"homeostat/internal/signal"
@@ -31,6 +32,7 @@ type member struct {
 	signal.Member
 	incident string
 	entity   signal.EntityID
+	touched  []signal.EntityID // of unusual access: whom it touched; read from the event, not stored beside it
 	seen     time.Time
 }
 
@@ -100,6 +102,17 @@ func one(ctx context.Context, q queryer, where string, arg any) (record, error) 
 
 func openIncident(ctx context.Context, q queryer, entity signal.EntityID) (record, error) {
 	return one(ctx, q, "state = 'open' AND entity = $1", string(entity))
+}
+
+// openTouching returns the open incident with unusual access that touched an entity.
+func openTouching(ctx context.Context, q queryer, entity signal.EntityID) (record, error) {
+	name, err := json.Marshal(entity)
+	if err != nil {
+		return record{}, err
+	}
+	like := "%" + strings.NewReplacer(`!`, `!!`, `%`, `!%`, `_`, `!_`).Replace(string(name)) + "%"
+	return one(ctx, q, `state = 'open' AND id IN (SELECT incident FROM incident_members
+		WHERE kind = 'access' AND ended = 0 AND detail LIKE $1 ESCAPE '!')`, like)
 }
 
 func byID(ctx context.Context, q queryer, id string) (record, error) {

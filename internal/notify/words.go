@@ -47,6 +47,14 @@ func compose(ev signal.Event, base string) (text, error) {
 				t.title = "Usual again on " + a.Entity.Name()
 			}
 		}
+	case signal.UnusualAccess:
+		var f signal.Finding
+		if err = json.Unmarshal(ev.Detail, &f); err == nil {
+			t.title, t.body = "Unusual access by "+f.User, f.Reason
+			if !f.Ended.IsZero() {
+				t.title += " is over"
+			}
+		}
 	case signal.AlertFiring, signal.AlertResolved:
 		var a signal.Alert
 		if err = json.Unmarshal(ev.Detail, &a); err == nil {

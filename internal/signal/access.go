@@ -37,9 +37,6 @@ type Access struct {
 	Extra     json.RawMessage // members of the record and of its userIdentity that are not CloudTrail's of today, as an object; nil when there are none
 }
 
-// UnusualAccess is the detail-type of a finding.
-const UnusualAccess = "Unusual Access"
-
 // Finding is an access that is really unusual: one for each user, address and day, told again when it has grown. It is the
 // detail of "Unusual Access".
 type Finding struct {

@@ -26,6 +26,7 @@ const (
 	AnomalyEnded                = "Anomaly Ended"
 	AnomalyJudged               = "Anomaly Judged"
 	ModelChanged                = "Model Changed"
+	UnusualAccess               = "Unusual Access"
 	AlertFiring                 = "Alert Firing"
 	AlertResolved               = "Alert Resolved"
 	IncidentOpened              = "Incident Opened"

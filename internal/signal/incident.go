@@ -26,10 +26,10 @@ type Incident struct {
 	Note     string    `json:"note,omitempty"` // why it is still open, or who resolved it and why
 }
 
-// Member is one anomaly or alert of an incident.
+// Member is one anomaly, alert or unusual access of an incident.
 type Member struct {
 	ID       string          `json:"id"`
-	Kind     string          `json:"kind"` // anomaly, alert
+	Kind     string          `json:"kind"` // anomaly, alert, access
 	Title    string          `json:"title"`
 	Severity Severity        `json:"severity"`
 	Began    time.Time       `json:"began"`

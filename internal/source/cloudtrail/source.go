@@ -26,8 +26,9 @@ import (
 type Config struct {
 	// Folder that log files come into, read whole at the start and watched from then on.
 	Dir string `yaml:"dir"`
-	// Bucket of S3 that a trail delivers to, and the prefix before AWSLogs/.
+	// Bucket of S3 that a trail delivers to, in place of a folder.
 	Bucket string `yaml:"bucket"`
+	// What stands before AWSLogs/ in the bucket.
 	Prefix string `yaml:"prefix"`
 	// Region of the bucket; the SDK's own where it is empty.
 	Region string `yaml:"region"`
@@ -53,6 +54,9 @@ type Files interface {
 	// Fetch returns the path of a local file with the contents of the one called name, and what to call when it is read.
 	Fetch(ctx context.Context, name string) (local string, done func(), err error)
 }
+
+// DefaultInterval is how often a folder or bucket is looked into. CloudTrail delivers every few minutes.
+const DefaultInterval = 30 * time.Second
 
 const (
 	batchRows = 1000           // handed over at once
@@ -84,7 +88,7 @@ func New(c Config, files Files, state string, log *slog.Logger, reg prometheus.R
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	c.Interval = cmp.Or(c.Interval, 10*time.Second)
+	c.Interval = cmp.Or(c.Interval, DefaultInterval)
 	if files == nil {
 		files = folder(c.Dir)
 	}
