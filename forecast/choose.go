@@ -93,6 +93,7 @@ type trial struct {
 type window struct {
 	actual    []float64
 	forecasts []*Forecast // of each candidate, nil when it failed
+	loss      []float64   // of each candidate, NaN when it failed
 }
 
 // each calls f for every series from the workers.
@@ -127,15 +128,16 @@ func (c *chooser) holdOut(i int) error {
 		if n < c.h+1 {
 			break
 		}
-		win := window{actual: y[n : n+c.h], forecasts: make([]*Forecast, len(c.cands))}
+		win := window{actual: y[n : n+c.h], forecasts: make([]*Forecast, len(c.cands)), loss: make([]float64, len(c.cands))}
 		for k, cand := range c.cands {
 			f, err := cand.Forecast(i, n)
 			if err != nil {
-				t.loss[k] = math.NaN()
+				t.loss[k], win.loss[k] = math.NaN(), math.NaN()
 				continue
 			}
 			win.forecasts[k] = f
-			t.loss[k] += meanPinball(win.actual, f)
+			win.loss[k] = meanPinball(win.actual, f)
+			t.loss[k] += win.loss[k]
 		}
 		for _, v := range win.actual {
 			if !math.IsNaN(v) {
@@ -167,31 +169,14 @@ const (
 	leastPut = 0.05 // a weight below is none
 )
 
-// weigh sets the weights of each series. Losses are compared as shares of the best one's, so that no series counts by its unit.
+// weigh sets the weights of each series.
 func (c *chooser) weigh() {
 	k := len(c.cands)
 	c.overall = make([]float64, k)
 	n := make([]float64, k)
-	relative := make([][]float64, len(c.trials))
-	for i, t := range c.trials {
-		relative[i] = make([]float64, k)
-		total, m := 0.0, 0.0
-		for _, l := range t.loss {
-			if !math.IsNaN(l) {
-				total += l
-				m++
-			}
-		}
-		for j, l := range t.loss {
-			relative[i][j] = math.NaN()
-			switch {
-			case len(t.windows) == 0 || math.IsNaN(l):
-			case total == 0:
-				relative[i][j] = 1
-			default:
-				relative[i][j] = l / (total / m)
-			}
-			if r := relative[i][j]; !math.IsNaN(r) {
+	for _, t := range c.trials {
+		for j, r := range relative(t.loss, len(t.windows)) {
+			if !math.IsNaN(r) {
 				c.overall[j] += r
 				n[j]++
 			}
@@ -202,15 +187,57 @@ func (c *chooser) weigh() {
 	}
 	for i := range c.trials {
 		t := &c.trials[i]
-		s := make([]float64, k)
-		for j := range s {
-			s[j] = c.overall[j]
-			if r, w := relative[i][j], float64(len(t.windows)); !math.IsNaN(r) {
-				s[j] = (w*r + shrink*c.overall[j]) / (w + shrink)
-			}
-		}
-		t.weights = soften(s)
+		t.weights = c.weights(t.loss, len(t.windows))
 	}
+}
+
+// relative returns losses as shares of their mean, so that no series counts by its unit.
+func relative(losses []float64, windows int) []float64 {
+	out := make([]float64, len(losses))
+	total, m := 0.0, 0.0
+	for _, l := range losses {
+		if !math.IsNaN(l) {
+			total += l
+			m++
+		}
+	}
+	for j, l := range losses {
+		switch {
+		case windows == 0 || math.IsNaN(l):
+			out[j] = math.NaN()
+		case total == 0:
+			out[j] = 1
+		default:
+			out[j] = l / (total / m)
+		}
+	}
+	return out
+}
+
+// weights returns those of a series that had such losses on so many windows.
+func (c *chooser) weights(losses []float64, windows int) []float64 {
+	s := make([]float64, len(losses))
+	for j, r := range relative(losses, windows) {
+		s[j] = c.overall[j]
+		if w := float64(windows); !math.IsNaN(r) {
+			s[j] = (w*r + shrink*c.overall[j]) / (w + shrink)
+		}
+	}
+	return soften(s)
+}
+
+// without returns the weights that the other windows than w would have given: what w itself chose would flatter it.
+func (c *chooser) without(t *trial, w int) []float64 {
+	losses := make([]float64, len(t.loss))
+	for i := range t.windows {
+		if i == w {
+			continue
+		}
+		for j, l := range t.windows[i].loss {
+			losses[j] += l
+		}
+	}
+	return c.weights(losses, len(t.windows)-1)
 }
 
 // soften turns relative losses into weights that add up to 1; NaN has none. Where all are NaN all count alike.
@@ -298,8 +325,8 @@ func (c *chooser) calibrate() {
 	var need []float64 // by what the band must be multiplied so as to hold each value
 	for i := range c.trials {
 		t := &c.trials[i]
-		for _, w := range t.windows {
-			f := combine(w.forecasts, t.weights)
+		for wi, w := range t.windows {
+			f := combine(w.forecasts, c.without(t, wi))
 			if f == nil {
 				continue
 			}
