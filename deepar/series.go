@@ -3,6 +3,7 @@ package deepar
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,29 +41,35 @@ const (
 )
 
 // ReadJSONLines reads DeepAR's JSON Lines: one record a line with start, target and, where used, cat and dynamic_feat; item_id is
-// kept, other fields are passed over. name stands for the file in errors. All mistakes are told, up to twenty, each with its line.
+// kept, other fields are passed over. name stands for the file in errors: "name:3: ...", or "line 3: ..." when it is empty. All mistakes are told, up to twenty, each with its line.
 func ReadJSONLines(name string, r io.Reader) ([]Series, error) {
+	at := func(line int) string {
+		if name == "" {
+			return fmt.Sprintf("line %d", line)
+		}
+		return fmt.Sprintf("%s:%d", name, line)
+	}
 	in := bufio.NewReaderSize(r, 1<<16)
 	var out []Series
 	var errs []error
 	for n := 1; ; n++ {
 		line, err := in.ReadBytes('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
+			return nil, fmt.Errorf("%s: %w", at(n), err)
 		}
 		atEnd := err != nil
 		if len(line) > maxLine {
-			return nil, fmt.Errorf("%s:%d: a record of more than %d bytes", name, n, maxLine)
+			return nil, fmt.Errorf("%s: a record of more than %d bytes", at(n), maxLine)
 		}
 		if line = bytes.TrimSpace(line); len(line) > 0 {
 			s, err := ParseRecord(line)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("%s:%d: %w", name, n, err))
+				errs = append(errs, fmt.Errorf("%s: %w", at(n), err))
 				if len(errs) == maxErrors {
 					return nil, errors.Join(append(errs, errors.New("and perhaps more"))...)
 				}
 			}
-			s.Place = fmt.Sprintf("%s:%d", name, n)
+			s.Place = at(n)
 			out = append(out, s)
 		}
 		if atEnd {
@@ -73,7 +80,7 @@ func ReadJSONLines(name string, r io.Reader) ([]Series, error) {
 		return nil, errors.Join(errs...)
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("%s: no records", name)
+		return nil, fmt.Errorf("%s: no records", cmp.Or(name, "it"))
 	}
 	return out, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"homeostat/internal/sagemaker"
+	"homeostat/internal/sagemaker/deepar"
 	"homeostat/internal/sagemaker/ipinsights"
 	"homeostat/internal/sagemaker/rcf"
 )
@@ -17,6 +18,7 @@ import (
 // algorithms are what train and serve know.
 func algorithms() []sagemaker.Algorithm {
 	return []sagemaker.Algorithm{
+		deepar.Algorithm(),
 		ipinsights.Algorithm(),
 		rcf.Algorithm(),
 	}
@@ -30,7 +32,8 @@ func trainCommand() *cobra.Command {
 		Long: `Trains a model as Amazon SageMaker has a container train one: hyperparameters and channels below /opt/ml/input, the model
 in /opt/ml/model, and why it failed in /opt/ml/output/failure. Outside a container --root stands for /opt/ml.
 
-The algorithm is --algorithm, else what the hyperparameters say: feature_dim means Random Cut Forest (rcf), num_entity_vectors IP Insights (ipinsights).
+The algorithm is --algorithm, else what the hyperparameters say: feature_dim means Random Cut Forest (rcf), num_entity_vectors IP Insights
+(ipinsights), prediction_length DeepAR (deepar).
 
 Metrics are lines on standard output.`,
 		Args: cobra.NoArgs,
