@@ -296,37 +296,6 @@ func TestScoreIsThatOfTheDefinition(t *testing.T) {
 	}
 }
 
-// TestTreeOfWhatIsLeft compares trees grown directly with trees from which a point was deleted: the first cut must be spread
-// alike (Guha et al., theorem 2).
-func TestTreeOfWhatIsLeft(t *testing.T) {
-	const trees = 1000
-	share := func(deleted bool) float64 {
-		below := 0
-		for seed := range uint64(20) {
-			f := newForest(t, 1, Config{NumTrees: trees, NumSamplesPerTree: 8, Seed: seed})
-			points := [][]float64{{0}, {1}, {3}, {7}}
-			if deleted {
-				points = [][]float64{{0}, {10}, {1}, {3}, {7}}
-			}
-			feed(t, f, points)
-			for tr := range f.trees {
-				if deleted {
-					f.remove(new(scratch), tr, 1)
-				}
-				if f.nodes[tr*f.stride+int(f.trees[tr].root)].cut < 3 {
-					below++
-				}
-			}
-		}
-		return float64(below) / (20 * trees)
-	}
-	for _, deleted := range []bool{false, true} {
-		if got := share(deleted); math.Abs(got-3./7) > 0.015 { // four standard errors
-			t.Errorf("deleted %v: first cut below 3 in %v of the trees, want %v", deleted, got, 3./7)
-		}
-	}
-}
-
 func TestScoreOfDuplicateFalls(t *testing.T) {
 	f := newForest(t, 2, Config{Seed: 3})
 	feed(t, f, series(1, 500, 2))

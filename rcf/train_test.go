@@ -1,10 +1,13 @@
 package rcf
 
 import (
+	"bytes"
 	"errors"
 	"iter"
 	"math"
+	"runtime"
 	"slices"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -116,4 +119,45 @@ func TestTrainNamesTheRow(t *testing.T) {
 	if _, err = Train(1, Config{ShingleSize: 4}, rowsOf([][]float64{{1}, {2}})); !errors.Is(err, ErrTooFew) {
 		t.Errorf("error %v", err)
 	}
+}
+
+func TestTrainIsTheSameOnAnyNumberOfProcessors(t *testing.T) {
+	points := series(2, 3000, 3)
+	var want []byte
+	for _, procs := range []int{1, 2, 7} {
+		old := runtime.GOMAXPROCS(procs)
+		f, err := Train(3, Config{NumTrees: 20, Seed: 5}, rowsOf(points))
+		runtime.GOMAXPROCS(old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := f.MarshalBinary()
+		if want == nil {
+			want = got
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%d processors grow another forest than one", procs)
+		}
+	}
+}
+
+func TestScoresAtOnceAreTheSame(t *testing.T) {
+	f := newForest(t, 2, Config{Seed: 1, NumTrees: 20})
+	points := series(1, 600, 2)
+	feed(t, f, points)
+	want := make([]float64, len(points))
+	for i, p := range points {
+		want[i], _ = f.Score(p)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for i, p := range points {
+				if got, err := f.Score(p); got != want[i] || err != nil {
+					t.Errorf("point %d: %v, %v, want %v", i, got, err, want[i])
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

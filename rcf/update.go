@@ -58,7 +58,7 @@ func (f *Forest) insert(s *scratch, p []float32, t int, in *insertion) {
 	}
 }
 
-// remove takes the point in a slot out of tree t, which has other points. The slot is then free; of equal points another one
+// remove takes the point in a slot out of tree t, whose size the caller keeps. The slot is then free; of equal points another one
 // may move into it, and leave its own.
 func (f *Forest) remove(s *scratch, t, slot int) {
 	tr := &f.trees[t]
@@ -74,6 +74,9 @@ func (f *Forest) remove(s *scratch, t, slot int) {
 		} else {
 			c = n.right()
 		}
+	}
+	if len(way) == 0 && c.leaf() {
+		return // it was the last: with size 0 the root means nothing
 	}
 	gone, rest := c, ref(0) // the node that goes and what takes its place
 	if c.leaf() {
