@@ -11,7 +11,7 @@ func (f *Forest) climb(s *scratch, p []float32, levels, count int) {
 		if levels > 0 {
 			n = int(s.upto[levels-1])
 		}
-		climbAVX2(s, &f.points.coords[0], f.boxes.first(), &f.weights[0], f.width, n, count)
+		climbAVX2(s, &f.points.coords[0], f.boxes.first(), &f.weights[0], f.dim, f.width, n, count)
 		return
 	}
 	lo, hi := s.corners(f.width)

@@ -9,7 +9,7 @@ var haveAVX2 = cpu.X86.HasAVX2
 // that belong to what follows count nothing, as their weight is 0.
 //
 //go:noescape
-func climbAVX2(s *scratch, points, boxes, weights *float32, width, n, count int)
+func climbAVX2(s *scratch, points, boxes, weights *float32, dim, width, n, count int)
 
 // partingAVX2 does what parting does for n values, a multiple of lanes, of which those that are too many have the weight 0.
 //

@@ -18,16 +18,18 @@
 	VHADDPS X6, X6, X6          \
 	VMOVSD X6, (R11)
 
-// func climbAVX2(s *scratch, points, boxes, weights *float32, width, n, count int)
-TEXT ·climbAVX2(SB), NOSPLIT, $0-56
+// func climbAVX2(s *scratch, points, boxes, weights *float32, dim, width, n, count int)
+TEXT ·climbAVX2(SB), NOSPLIT, $0-64
 	MOVQ s+0(FP), DI
 	MOVQ points+8(FP), SI
 	MOVQ boxes+16(FP), DX
 	MOVQ weights+24(FP), BX
-	MOVQ width+32(FP), R8
-	MOVQ n+40(FP), R9
-	MOVQ count+48(FP), R10
+	MOVQ dim+32(FP), R12
+	MOVQ width+40(FP), R8
+	MOVQ n+48(FP), R9
+	MOVQ count+56(FP), R10
 	SHLQ $2, R8
+	SHLQ $2, R12
 	VMOVUPS scratch_p(DI), Y0
 	VMOVUPS (BX), Y1
 	VXORPS Y15, Y15, Y15
@@ -37,14 +39,14 @@ TEXT ·climbAVX2(SB), NOSPLIT, $0-56
 	JZ boxed
 
 	MOVLQSX scratch_list(DI), BX
-	IMULQ R8, BX
+	IMULQ R12, BX
 	VMOVUPS (SI)(BX*1), Y2
 	VMOVAPS Y2, Y3
 
 	// After each point, not only the last of a level: the number of points to a level would be guessed wrong half the time.
 point:
 	MOVLQSX scratch_list(DI)(R13*4), BX
-	IMULQ R8, BX
+	IMULQ R12, BX
 	VMOVUPS (SI)(BX*1), Y4
 	VMINPS Y4, Y2, Y2
 	VMAXPS Y4, Y3, Y3

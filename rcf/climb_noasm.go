@@ -4,7 +4,7 @@ package rcf
 
 const haveAVX2 = false
 
-func climbAVX2(_ *scratch, _, _, _ *float32, _, _, _ int) { panic("amd64 only") }
+func climbAVX2(_ *scratch, _, _, _ *float32, _, _, _, _ int) { panic("amd64 only") }
 
 func partingAVX2(_, _, _, _ *float32, _ int) (float32, float32) { panic("amd64 only") }
 

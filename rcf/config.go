@@ -83,7 +83,12 @@ func (c Config) Bytes(dim int) (int, error) {
 		return 0, err
 	}
 	trees, samples, width := float64(c.NumTrees), float64(c.NumSamplesPerTree), float64(dim*c.ShingleSize)
-	points := distinctPoints(trees, samples, max(c.TimeDecay, 0))
+	// A row is held when one of the points that it is in is: shingles make as many chances as they are long.
+	rows := distinctPoints(trees*float64(c.ShingleSize), samples, max(c.TimeDecay, 0))
+	growth := 65. / 64 // half of what grown adds
+	if c.ShingleSize > 1 {
+		growth = 1.1 // room between two squeezes
+	}
 	// A random cut tree of n points has about 2n/m subtrees of m and more. Boxes that are kept for a while longer, and room for
 	// the most that there ever were, make it 2.4.
 	boxes := trees * min(samples-1, 2.4*samples/float64(boxMassOf(dim*c.ShingleSize)))
@@ -94,12 +99,11 @@ func (c Config) Bytes(dim int) (int, error) {
 	if boxes > 65500 {
 		slot += 2
 	}
-	if points > 65500 {
+	if rows > 65500 {
 		slot += 2
 	}
-	const growth = 65. / 64 // half of what grown adds
 	total := float64(forestBytes) + trees*float64(treeBytes) + trees*(samples+1)*slot +
-		growth*points*(4*width+2) + boxes*(8*width+2) + 4*(float64(padded(int(width)))+width)
+		growth*rows*(4*float64(dim)+2) + boxes*(8*width+2) + 4*(float64(padded(int(width)))+width)
 	if width > lanes {
 		total += 12 * float64(padded(int(width)))
 	}

@@ -14,7 +14,7 @@
 // cuts alone down to a leaf and then climbs only until a box holds the point, as every box above then holds it too. Four
 // trees go down by turns, without a branch on what a comparison gives.
 //
-// Points are float32 and stand once in a store that all trees share. A tree's node takes eight bytes and its place in a
+// Points are float32 and stand once in a store that all trees share; shingles share the rows in which they overlap. A tree's node takes eight bytes and its place in a
 // sample four; bounding boxes are kept for larger subtrees and worked out from the points below for small ones, which changes
 // nothing in the results. Nothing is allocated for a point once the forest has its size; memory grows with what is in the
 // trees, up to what [Config.Bytes] says. On amd64 with AVX2 a climb is done in assembly, with the same bits as in Go.

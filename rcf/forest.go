@@ -46,7 +46,7 @@ func New(dim int, c Config) (*Forest, error) {
 	}
 	f.clock.interval = c.Interval
 	f.boxMass = boxMassOf(f.width)
-	f.points.width, f.boxes.width = f.width, f.width
+	f.points.dim, f.points.width, f.boxes.width = f.dim, f.width, f.width
 	f.recent = make([]float32, 0, f.width)
 	if f.width > lanes {
 		f.wide = make([]float32, 3*padded(f.width))
@@ -186,7 +186,7 @@ func (f *Forest) push(p []float32) bool {
 // learn scores p in every tree and offers it to every tree's sample.
 func (f *Forest) learn(s *scratch, p []float32) float64 {
 	f.makeRoom(int(f.trees[0].size))
-	id := f.points.add(p)
+	id := f.addPoint(p)
 	scale := math.Exp(f.age)
 	sum := 0.0
 	norm := newNorm(int(f.trees[0].size))
@@ -215,6 +215,22 @@ func (f *Forest) learn(s *scratch, p []float32) float64 {
 	}
 	f.pass(1)
 	return sum / float64(len(f.trees))
+}
+
+// addPoint stores p, which no tree refers to yet.
+func (f *Forest) addPoint(p []float32) int {
+	if f.points.full() {
+		number := f.points.squeeze()
+		for t := range f.trees {
+			tr, base := &f.trees[t], t*f.stride
+			for i := range int(tr.size) + 1 {
+				if i != int(tr.spare) {
+					f.ids.set(base+i, int(number[f.ids.at(base+i)]))
+				}
+			}
+		}
+	}
+	return f.points.add(p)
 }
 
 // Bytes returns what the forest holds in memory, everything counted.

@@ -12,9 +12,9 @@ import (
 //	clock    interval i64 (ns), begun u64 (0, 1), last i64 (Unix microseconds), imputed 4 x u64
 //	weights  dim x f32
 //	recent   count u32, then that many f32
-//	points   count u32, then each width x f32
+//	points   rows u32, then each dim x f32; a point is the rows of a shingle, and its number that of the first
 //	trees    each: rng u64, free slot u16, slot of the largest key u16; of each slot but the free one, in order: key u16, point
-//	         (u16, or u32 when count is above 65535); the shape in preorder: a leaf is 0x00 slot u16; a cut is 0x01 dim u16
+//	         (u16, or u32 when there are more than 65535 rows); the shape in preorder: a leaf is 0x00 slot u16; a cut is 0x01 dim u16
 //	         cut f32 and its two children; copies of one point are 0x02, one of them and the rest
 //	crc      u32, Castagnoli, over all before it
 //
@@ -54,19 +54,11 @@ func (f *Forest) AppendBinary(b []byte) ([]byte, error) {
 	b = le.AppendUint32(b, uint32(len(f.recent)))
 	b = appendFloats(b, f.recent)
 
-	// Points are numbered anew, so that those that are free leave no gaps.
-	number := make([]uint32, len(f.points.refs))
-	count := uint32(0)
-	for id, refs := range f.points.refs {
-		if refs > 0 {
-			number[id] = count
-			count++
-		}
-	}
-	b = le.AppendUint32(b, count)
-	for id, refs := range f.points.refs {
-		if refs > 0 {
-			b = appendFloats(b, f.points.at(id))
+	number, rows := f.points.live() // without gaps
+	b = le.AppendUint32(b, uint32(rows))
+	for r, to := range number {
+		if to != gone {
+			b = appendFloats(b, f.points.coords[r*f.dim:(r+1)*f.dim])
 		}
 	}
 	for t := range f.trees {
@@ -83,7 +75,7 @@ func (f *Forest) AppendBinary(b []byte) ([]byte, error) {
 				continue
 			}
 			b = le.AppendUint16(b, uint16(f.keys[base+i]))
-			if n := number[f.ids.at(base+i)]; count > math.MaxUint16 {
+			if n := number[f.ids.at(base+i)]; rows > math.MaxUint16 {
 				b = le.AppendUint32(b, n)
 			} else {
 				b = le.AppendUint16(b, uint16(n))

@@ -1,38 +1,100 @@
 package rcf
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // slack is how many values lie behind the last point and the last box, so that eight lanes may be read from any of them.
 const slack = lanes
 
-// points holds each point once for all trees, with how many of them have it in their sample. A free place holds the number
-// of the next one in its first coordinate.
+// points holds each point once for all trees, with how many of them have it in their sample. A point is some rows of dim
+// values, one after the other, and its number is that of the first. Points that are shingles of one series overlap: the rows
+// that two have in common stand there once.
+//
+// Where a point is one row, a place that gets free is used again, and holds the number of the next free one in its first value.
+// Else new rows come at the end, and when there is no more room all that no point holds any longer is squeezed out.
 type points struct {
-	width  int
-	coords []float32
-	refs   []uint16 // 0: free
-	free   int      // first free place plus 1
-	used   int
+	dim, width int
+	coords     []float32
+	refs       []uint16 // of each row, as the first of a point
+	free       int      // first free place plus 1
+	used       int      // points
 }
 
-// add stores p, which no tree refers to yet.
+// add stores p, which no tree refers to yet, and for which there is room.
 func (s *points) add(p []float32) int {
-	id := s.free - 1
-	if id >= 0 {
-		s.free = int(math.Float32bits(s.coords[id*s.width]))
-	} else {
-		id = len(s.refs)
-		s.coords = extendBy(s.coords, s.width)
-		s.refs = grown(s.refs, 1)
-	}
 	s.used++
-	copy(s.at(id), p)
-	return id
+	if s.dim == s.width {
+		id := s.free - 1
+		if id >= 0 {
+			s.free = int(math.Float32bits(s.coords[id*s.width]))
+		} else {
+			id = len(s.refs)
+			s.coords = extendBy(s.coords, s.width)
+			s.refs = grown(s.refs, 1)
+		}
+		copy(s.at(id), p)
+		return id
+	}
+	rows := len(s.refs)
+	end := rows * s.dim
+	known := s.width - s.dim // values of p that stand at the end already, unless the series was broken off
+	if end < known || !slices.Equal(s.coords[end-known:end], p[:known]) {
+		known = 0
+	}
+	s.coords = extendBy(s.coords, s.width-known)
+	s.refs = s.refs[:rows+(s.width-known)/s.dim]
+	clear(s.refs[rows:])
+	copy(s.coords[end:], p[known:])
+	clear(s.coords[len(s.coords)-slack:])
+	return (end - known) / s.dim
 }
+
+// full says that there is no room for one more point, if points overlap.
+func (s *points) full() bool { return s.dim < s.width && len(s.refs)+s.width/s.dim > cap(s.refs) }
+
+// squeeze drops the rows that no point holds, makes room for an eighth more, and returns the new number of each row.
+func (s *points) squeeze() []uint32 {
+	number, rows := s.live()
+	for r, to := range number {
+		if to != gone {
+			copy(s.coords[int(to)*s.dim:], s.coords[r*s.dim:(r+1)*s.dim])
+			s.refs[to] = s.refs[r]
+		}
+	}
+	s.refs = s.refs[:rows]
+	if room := rows + rows/8 + s.width/s.dim + 8; room > cap(s.refs) {
+		s.refs = append(make([]uint16, 0, room), s.refs...)
+		s.coords = append(make([]float32, 0, room*s.dim+slack), s.coords[:rows*s.dim]...)
+	}
+	s.coords = s.coords[:rows*s.dim+slack]
+	clear(s.coords[rows*s.dim:])
+	return number
+}
+
+// live numbers the rows that points hold, and returns how many there are.
+func (s *points) live() (number []uint32, rows int) {
+	number = make([]uint32, len(s.refs))
+	until := 0
+	for r, refs := range s.refs {
+		if refs > 0 {
+			until = r + s.width/s.dim
+		}
+		number[r] = gone
+		if r < until {
+			number[r] = uint32(rows)
+			rows++
+		}
+	}
+	return number, rows
+}
+
+const gone = math.MaxUint32
 
 // at returns the coordinates of point id.
 func (s *points) at(id int) []float32 {
-	i := id * s.width
+	i := id * s.dim
 	return s.coords[i : i+s.width : i+s.width]
 }
 
@@ -44,9 +106,11 @@ func (s *points) drop(id int) {
 }
 
 func (s *points) release(id int) {
-	s.coords[id*s.width] = math.Float32frombits(uint32(s.free))
-	s.free = id + 1
 	s.used--
+	if s.dim == s.width {
+		s.coords[id*s.width] = math.Float32frombits(uint32(s.free))
+		s.free = id + 1
+	}
 }
 
 func (s *points) bytes() int { return 4*cap(s.coords) + 2*cap(s.refs) }

@@ -55,7 +55,7 @@ var ErrTooFew = errors.New("too few rows")
 // sample offers p to every tree's sample. The trees themselves stay empty.
 func (f *Forest) sample(p []float32) {
 	f.makeRoom(int(f.trees[0].size))
-	id := f.points.add(p)
+	id := f.addPoint(p)
 	scale := math.Exp(f.age)
 	for t := range f.trees {
 		k, ok := f.offer(t, scale)

@@ -78,9 +78,12 @@ func decode(data []byte) (*Forest, error) {
 			return nil, fmt.Errorf("tree %d: %w", t, err)
 		}
 	}
-	for id, refs := range f.points.refs {
-		if refs == 0 {
-			return nil, fmt.Errorf("point %d is in no tree", id)
+	if _, rows := f.points.live(); rows < len(f.points.refs) {
+		return nil, fmt.Errorf("%d rows of points are in no tree", len(f.points.refs)-rows)
+	}
+	for _, refs := range f.points.refs {
+		if refs > 0 {
+			f.points.used++
 		}
 	}
 	if r.err == nil && r.at != len(body) {
@@ -114,16 +117,15 @@ func (f *Forest) decodePoints(r *reader, size int) error {
 		return first(r.err, fmt.Errorf("value %d of the shingle is %v", i, f.recent[i]))
 	}
 	n = int(r.u32())
-	if n > len(f.trees)*size || r.need(4*n*f.width) {
-		return first(r.err, fmt.Errorf("%d points", n))
+	if n > len(f.trees)*size*f.shingle || n < f.shingle && size > 0 || r.need(4*n*f.dim) {
+		return first(r.err, fmt.Errorf("%d rows of points", n))
 	}
 	if n > 0 {
-		f.points.coords = r.floats(make([]float32, 0, n*f.width+slack), n*f.width)[:n*f.width+slack]
+		f.points.coords = r.floats(make([]float32, 0, n*f.dim+slack), n*f.dim)[:n*f.dim+slack]
 		f.points.refs = make([]uint16, n)
-		f.points.used = n
 	}
 	if i := slices.IndexFunc(f.points.coords, unusable); i >= 0 {
-		return first(r.err, fmt.Errorf("point %d: coordinate %d is %v", i/f.width, i%f.width, f.points.coords[i]))
+		return first(r.err, fmt.Errorf("row %d of the points: value %d is %v", i/f.dim, i%f.dim, f.points.coords[i]))
 	}
 	return r.err
 }
@@ -157,7 +159,7 @@ func (f *Forest) decodeTree(r *reader, t, size int) error {
 		} else {
 			id = int(r.u16())
 		}
-		if k == 0 || id >= len(f.points.refs) || holders[id] {
+		if k == 0 || id > len(f.points.refs)-f.shingle || holders[id] {
 			return first(r.err, fmt.Errorf("slot %d has key %d and point %d", i, k, id))
 		}
 		holders[id], unseen[i] = true, true
