@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the tests need besides Go: a C compiler for the race detector, a Chromium for the console's journeys, and Python's AWS SDK
-# to be called as its users call. Finds them, or installs Debian's packages where it may and Python's into .venv; else says in a
+# What the tests need besides Go: a C compiler for the race detector, a Chromium for the console's journeys, and of Python an
+# emulator of AWS and the AWS SDK, to be called as its users call. Finds them, or installs Debian's packages where it may and Python's into .venv; else says in a
 # line what is missing and how to get it.
 set -eu
 cd "$(dirname "$0")/.."
@@ -31,7 +31,7 @@ fi
 wanted=deploy/test-requirements.txt
 if ! cmp -s "$wanted" .venv/installed.txt; then
 	echo "installing for the tests: .venv with $(grep -v '^#' "$wanted" | tr '\n' ' ')"
-	python3 -m venv .venv
+	python3 -m venv --clear .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement "$wanted"
 	cp "$wanted" .venv/installed.txt
 fi

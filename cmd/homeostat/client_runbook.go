@@ -28,13 +28,13 @@ func runbookCommand() *cobra.Command {
 		Use: "runbook", Short: "What can be done, and what was",
 		Long: `Runbooks are SSM documents: Automation (schema 0.3) and Command (schema 2.2). An execution is one run of one.
 
-validate and show need no running loop.`,
+validate, show and iam need no running loop.`,
 	}, runbookList(), runbookShow(), runbookValidate(), runbookRun(), runbookExecutions(),
 		decideCommand("approve", "Let an execution that waits for approval go on"),
 		decideCommand("reject", "End an execution that waits for a person"),
 		decideCommand("continue", "Let an execution go on that is paused, or that asks what came of a change"),
 		decideCommand("cancel", "End an execution: the step that it is at is stopped"),
-		runbookReset(), runbookRehearse())
+		runbookReset(), runbookRehearse(), runbookIAM())
 }
 
 func runbookList() *cobra.Command {
@@ -220,7 +220,7 @@ warning. Exit status 1 when a document is refused, 2 when a file can't be read.`
 					bad++
 				} else {
 					v.Name, v.Type = doc.Name, doc.Type
-					for _, w := range doc.Warnings() {
+					for _, w := range slices.Concat(doc.Warnings(), unknownCalls(doc.Steps)) {
 						v.Warnings = append(v.Warnings, w.Error())
 					}
 				}

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"homeostat/eventpattern"
+	"homeostat/internal/action/aws"
 	"homeostat/internal/api"
 	"homeostat/internal/bus"
 	"homeostat/internal/config"
@@ -52,6 +54,8 @@ type Config struct {
 	Routes []bus.Route `yaml:"routes"`
 	// SSM documents.
 	Runbooks RunbooksConfig `yaml:"runbooks"`
+	// AWS, as far as runbooks act on it; nothing of it is called without a region.
+	AWS aws.Config `yaml:"aws"`
 	// What must hold before a step that changes something may run.
 	Guards signal.Guards `yaml:"guards"`
 	// When an incident resolves by itself.
@@ -98,6 +102,8 @@ type RunbooksConfig struct {
 	Dirs []string `yaml:"dirs"`
 	// Names of processes that are never ended; * and ? as in file names.
 	Protect []string `yaml:"protect"`
+	// Names and addresses of the webhooks that documents may invoke (aws:invokeWebhook); what is sent is JSON by POST.
+	Webhooks map[string]string `yaml:"webhooks"`
 	// How long a person may take to approve.
 	ApprovalExpiry time.Duration `yaml:"approval_expiry"`
 	// How long the condition may take to go, after a runbook, before verify fails.
@@ -188,6 +194,15 @@ func (c *Config) check(f *config.File) (*parts, error) {
 	for _, n := range slices.Sorted(maps.Keys(c.Notify)) {
 		if err := notify.Check(c.Notify[n]); err != nil {
 			fail("notify."+n, "%w", err)
+		}
+	}
+	for _, err := range c.AWS.Check() {
+		path, msg, _ := strings.Cut(err.Error(), ": ")
+		fail("aws."+path, "%s", msg)
+	}
+	for _, n := range slices.Sorted(maps.Keys(c.Runbooks.Webhooks)) {
+		if u, err := url.Parse(c.Runbooks.Webhooks[n]); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			fail("runbooks.webhooks."+n, "want an address that begins with https://")
 		}
 	}
 	p := c.load(fail)

@@ -18,7 +18,6 @@ import (
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"golang.org/x/sync/errgroup"
 
-	hands "homeostat/internal/action/host"
 	"homeostat/internal/api"
 	"homeostat/internal/bus"
 	"homeostat/internal/console"
@@ -148,7 +147,7 @@ func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer)
 	}
 
 	entity := string(l.host.Host().Entity())
-	h, err := hands.New(hands.Config{Entity: entity, Protect: l.cfg.Runbooks.Protect})
+	h, err := openHands(ctx, l.cfg, p.catalog, entity)
 	if err != nil {
 		return err
 	}

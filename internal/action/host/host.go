@@ -213,3 +213,11 @@ func targetsOf(text string) ([]Usage, error) {
 	}
 	return r.Processes, nil
 }
+
+// Able implements automation.Able.
+func (h *Hands) Able(c automation.Call) error {
+	if c.Action != "aws:runShellScript" {
+		return fmt.Errorf("%s can't be done on this host", c.Action)
+	}
+	return nil
+}

@@ -1,0 +1,20 @@
+# Runs moto until standard input ends, and prints the port that it listens on.
+import logging
+import sys
+
+from moto.core.config import default_user_config
+from moto.ec2 import utils
+from moto.server import ThreadedMotoServer
+
+# EC2 can filter instances by the client token that they were launched with; moto keeps the token and lacks the filter.
+utils.filter_dict_attribute_mapping["client-token"] = "client_token"
+
+# State machines are really carried out; else they would run for ever.
+default_user_config["stepfunctions"]["execute_state_machine"] = True
+
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+server.stop()
