@@ -38,8 +38,14 @@ func runCommand(ctx context.Context, f *frame, s Step, e Entry, begun bool) (Ent
 			return f.call(ctx, s, whole, begun, c)
 		}
 	}
-	if _, ok := in["Targets"]; ok {
-		return f.ended(ctx, e, Failed, "Targets: only a connection to AWS can find them; this host runs what names no target")
+	var instances []string
+	if t, ok := in["Targets"]; ok {
+		if instances, err = f.valuesOf(ctx, t); err == nil && len(instances) == 0 {
+			err = errors.New("Targets: nothing was found")
+		}
+		if err != nil {
+			return f.ended(ctx, e, Failed, err.Error())
+		}
 	}
 	if u, ok := in["DocumentName"].(Unknown); ok {
 		e.Would = "run the commands of " + u.String()
@@ -57,7 +63,6 @@ func runCommand(ctx context.Context, f *frame, s Step, e Entry, begun bool) (Ent
 		return f.ended(ctx, e, Failed, err.Error())
 	}
 	e.Inputs["Parameters"] = params
-	var instances []string
 	if ids, err := coerce(cmpAny(in["InstanceIds"]), "StringList"); err == nil {
 		if l, ok := ids.([]any); ok {
 			for _, id := range l {

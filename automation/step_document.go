@@ -49,29 +49,11 @@ func (f *frame) documentOf(e *Entry, in map[string]any, typ string, begun bool) 
 // bindStep binds what a step gives to a document's parameters. Systems Manager's API has every value in a list, so a list of
 // one is taken for a single value. clean are the parameters to which nothing tainted was given.
 func (f *frame) bindStep(d *Document, given any) (params map[string]any, clean map[string]bool, err error) {
-	written, ok := given.(map[string]any)
-	if !ok && given != nil {
-		r, _, err := resolve(given, f.lookup)
-		if err != nil {
-			return nil, nil, err
-		}
-		if written, ok = r.(map[string]any); !ok {
-			return nil, nil, fmt.Errorf("parameters: a map is wanted, not %s", quoted(r))
-		}
-		// A map from elsewhere: its values come as they are, and nothing vouches for them.
-		params, err = d.Bind(single(d, written))
-		return params, nil, err
+	values, clean, err := f.given(given)
+	if err != nil {
+		return nil, nil, err
 	}
-	resolved := map[string]any{}
-	clean = map[string]bool{}
-	for _, name := range sortedKeys(written) {
-		v, tainted, err := resolve(written[name], f.lookup)
-		if err != nil {
-			return nil, nil, fmt.Errorf("parameter %s: %w", name, err)
-		}
-		resolved[name], clean[name] = v, !tainted
-	}
-	params, err = d.Bind(single(d, resolved))
+	params, err = d.Bind(single(d, values))
 	return params, clean, err
 }
 
@@ -95,11 +77,14 @@ func runAutomation(ctx context.Context, f *frame, s Step, e Entry, begun bool) (
 		return f.ended(ctx, e, Failed, err.Error())
 	}
 	e.Inputs = in
+	rated := false
 	for _, name := range []string{"Targets", "TargetMaps", "TargetLocations", "TargetLocationsURL"} {
 		if _, ok := in[name]; ok {
-			// Rate control over targets is Systems Manager's: the step goes to Hands as a whole.
-			return f.call(ctx, s, e, begun, f.callOf(s, e))
+			rated = true
 		}
+	}
+	if rated && !f.targetsHere(in) {
+		return f.call(ctx, s, e, begun, f.callOf(s, e))
 	}
 	if f.depth+1 >= maxNested {
 		return f.ended(ctx, e, Failed, fmt.Sprintf("documents start documents %d levels deep; no more are allowed", maxNested))
@@ -111,6 +96,9 @@ func runAutomation(ctx context.Context, f *frame, s Step, e Entry, begun bool) (
 	d, err := f.documentOf(&e, in, TypeAutomation, begun)
 	if err != nil {
 		return f.ended(ctx, e, Failed, err.Error())
+	}
+	if rated {
+		return f.runTargets(ctx, s, e, begun, d)
 	}
 	params, clean, err := f.bindStep(d, s.Inputs["RuntimeParameters"])
 	if err != nil {

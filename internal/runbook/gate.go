@@ -194,3 +194,25 @@ func (h *rehearsed) Able(c automation.Call) error {
 	}
 	return nil
 }
+
+// Targets implements automation.Targeter: as the hands behind do, else by the tags of the entities that are watched.
+func (h *rehearsed) Targets(ctx context.Context, key string, values []string) ([]string, error) {
+	if t, ok := h.Hands.(automation.Targeter); ok {
+		return t.Targets(ctx, key, values)
+	}
+	name, ok := strings.CutPrefix(key, "tag:")
+	if !ok || h.g.r.need.Entities == nil {
+		return nil, fmt.Errorf("%s can't be found here", key)
+	}
+	all, err := h.g.r.need.Entities(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range all {
+		if slices.Contains(values, tag(e.Labels, name)) {
+			out = append(out, string(e.ID))
+		}
+	}
+	return out, nil
+}
