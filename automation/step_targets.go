@@ -83,7 +83,7 @@ func (f *frame) findTargets(ctx context.Context, e Entry, t *targeted) error {
 		for _, m := range maps {
 			one, ok := m.(map[string]any)
 			if !ok {
-				return fmt.Errorf("TargetMaps: a list of maps is wanted, not %s", quoted(maps))
+				return fmt.Errorf("target maps: a list of maps is wanted, not %s", quoted(maps))
 			}
 			t.each = append(t.each, one)
 		}
@@ -91,7 +91,7 @@ func (f *frame) findTargets(ctx context.Context, e Entry, t *targeted) error {
 	}
 	into := textOf(e.Inputs["TargetParameterName"])
 	if into == "" {
-		return errors.New("Targets need a TargetParameterName")
+		return errors.New("targets need a TargetParameterName")
 	}
 	values, err := f.valuesOf(ctx, e.Inputs["Targets"])
 	for _, v := range values {
@@ -104,7 +104,7 @@ func (f *frame) findTargets(ctx context.Context, e Entry, t *targeted) error {
 func (f *frame) valuesOf(ctx context.Context, targets any) ([]string, error) {
 	list, ok := targets.([]any)
 	if !ok {
-		return nil, fmt.Errorf("Targets: a list is wanted, not %s", quoted(targets))
+		return nil, fmt.Errorf("targets: a list is wanted, not %s", quoted(targets))
 	}
 	var out []string
 	for _, it := range list {
@@ -112,7 +112,7 @@ func (f *frame) valuesOf(ctx context.Context, targets any) ([]string, error) {
 		key := textOf(m["Key"])
 		named, err := coerce(cmpAny(m["Values"]), "StringList")
 		if err != nil || key == "" {
-			return nil, fmt.Errorf("Targets: a Key and Values are wanted, not %s", quoted(it))
+			return nil, fmt.Errorf("targets: a Key and Values are wanted, not %s", quoted(it))
 		}
 		var values []string
 		l, _ := named.([]any)
@@ -122,10 +122,10 @@ func (f *frame) valuesOf(ctx context.Context, targets any) ([]string, error) {
 		if key != "ParameterValues" && key != "InstanceIds" {
 			finder, ok := f.w.Hands.(Targeter)
 			if !ok {
-				return nil, fmt.Errorf("Targets: %s can't be found here", key)
+				return nil, fmt.Errorf("targets: %s can't be found here", key)
 			}
 			if values, err = finder.Targets(ctx, key, values); err != nil {
-				return nil, fmt.Errorf("Targets: %s: %w", key, err)
+				return nil, fmt.Errorf("targets: %s: %w", key, err)
 			}
 		}
 		for _, v := range values {
