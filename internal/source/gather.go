@@ -3,9 +3,6 @@ package source
 import (
 	"slices"
 	"strings"
-	"sync"
-	"unicode/utf8"
-	"unique"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -26,83 +23,16 @@ const (
 	Exemplar       = "exemplar"        // exemplars have no place in the loop yet
 )
 
-// MaxLabelBytes bounds the labels of one series, names and values together.
-const MaxLabelBytes = 32 << 10
-
-// dictionarySize bounds how many series are remembered, twice over.
-const dictionarySize = 250_000
-
-// Dictionary remembers the series that have come, so that a series that comes again costs a look-up and no memory. It keeps
-// two generations: when the young one is full it becomes the old one, and what nobody asked for since is forgotten. Safe
-// for concurrent use; the zero value works.
-type Dictionary struct {
-	mu         sync.RWMutex
-	young, old map[signal.SeriesID]*signal.Series
-}
-
-// find returns the series with these labels, whose memory may be reused afterwards. A reason other than "" says why there
-// can't be one.
-func (d *Dictionary) find(id signal.SeriesID, ls signal.Labels) (s *signal.Series, reason string) {
-	d.mu.RLock()
-	s, young := d.young[id]
-	if !young {
-		s = d.old[id]
-	}
-	d.mu.RUnlock()
-	if s != nil && !slices.Equal(s.Labels, ls) {
-		return nil, Collision
-	}
-	if young {
-		return s, ""
-	}
-	if s == nil {
-		if reason := check(ls); reason != "" {
-			return nil, reason
-		}
-		own := make(signal.Labels, len(ls))
-		for i, l := range ls {
-			own[i] = signal.Label{Name: unique.Make(l.Name).Value(), Value: unique.Make(l.Value).Value()}
-		}
-		s = &signal.Series{ID: id, Entity: signal.EntityID(unique.Make(string(own.Entity())).Value()), Labels: own}
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.young) >= dictionarySize {
-		d.young, d.old = nil, d.young
-	}
-	if d.young == nil {
-		d.young = make(map[signal.SeriesID]*signal.Series)
-	}
-	d.young[id] = s
-	return s, ""
-}
-
-// check says what is wrong with sorted labels, or "".
-func check(ls signal.Labels) string {
-	bytes, named := 0, false
-	for _, l := range ls {
-		if l.Name == "" || !utf8.ValidString(l.Name) || !utf8.ValidString(l.Value) {
-			return InvalidLabel
-		}
-		named = named || l.Name == signal.MetricName
-		bytes += len(l.Name) + len(l.Value)
-	}
-	switch {
-	case !named:
-		return NoName
-	case bytes > MaxLabelBytes:
-		return TooLong
-	}
-	return ""
-}
-
 // Gather puts samples that come with their labels into a batch. For each series call Begin, Label for each label, and End;
-// then add samples of the index that End returned to Batch. Not safe for concurrent use; several may share a Dictionary.
+// then add samples of the index that End returned to Batch. Where a source writes the labels of a series the same each time,
+// Again spares it the reading of them. Not safe for concurrent use; several may share a Dictionary.
 type Gather struct {
 	Batch signal.Batch
 
 	dict    *Dictionary
 	index   map[signal.SeriesID]int32 // of what is in Batch.Dict
+	series  []*signal.Series          // what is in Batch.Dict, as the dictionary has it
+	again   *signal.Series            // that Again found last, nil since Begin
 	scratch signal.Labels
 	hash    []byte
 	sorted  bool
@@ -113,17 +43,45 @@ func NewGather(dict *Dictionary) *Gather {
 	return &Gather{dict: dict, index: map[signal.SeriesID]int32{}}
 }
 
+// Again returns the index of the series whose labels have come as text before, as Learn was told. Where ok is false it has to
+// be begun.
+func (g *Gather) Again(text []byte) (index int32, ok bool) {
+	s := g.dict.again(g.dict.hash(text))
+	if s == nil {
+		return 0, false
+	}
+	g.again = s
+	if i, ok := g.index[s.ID]; ok {
+		return i, slices.Equal(g.Batch.Dict[i].Labels, s.Labels)
+	}
+	return g.add(s), true
+}
+
+// Learn remembers that text is how the labels of the series with this index come.
+func (g *Gather) Learn(text []byte, index int32) {
+	g.dict.learn(g.dict.hash(text), g.series[index])
+}
+
+func (g *Gather) add(s *signal.Series) int32 {
+	index := g.Batch.AddSeries(*s)
+	g.series = append(g.series, s)
+	g.index[s.ID] = index
+	return index
+}
+
 // Reset empties it and keeps its memory.
 func (g *Gather) Reset() {
 	g.Batch.Reset()
 	clear(g.index)
+	clear(g.series)
+	g.series, g.again = g.series[:0], nil
 	clear(g.scratch[:cap(g.scratch)]) // the strings are of a body that is gone
 	g.scratch = g.scratch[:0]
 }
 
 // Begin begins a series.
 func (g *Gather) Begin() {
-	g.scratch, g.sorted = g.scratch[:0], true
+	g.again, g.scratch, g.sorted = nil, g.scratch[:0], true
 }
 
 // Label adds a label. An empty value is no label at all, as Prometheus has it. The strings are not kept.
@@ -166,14 +124,16 @@ func (g *Gather) End() (index int32, reason string) {
 	if reason != "" {
 		return 0, reason
 	}
-	index = g.Batch.AddSeries(*s)
-	g.index[id] = index
-	return index, ""
+	return g.add(s), ""
 }
 
-// Labels writes the labels of the series that was begun, for a message; at most 200 bytes.
+// Labels writes the labels of the series that was begun, or met again, for a message; at most 200 bytes.
 func (g *Gather) Labels() string {
-	s := strings.ToValidUTF8(g.scratch.String(), "\uFFFD")
+	ls := g.scratch
+	if g.again != nil {
+		ls = g.again.Labels
+	}
+	s := strings.ToValidUTF8(ls.String(), "\uFFFD")
 	if len(s) > 200 {
 		s = strings.ToValidUTF8(s[:200], "") + "..."
 	}

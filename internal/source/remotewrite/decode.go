@@ -1,6 +1,7 @@
 package remotewrite
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -116,12 +117,13 @@ func (d *decoder) v1(b []byte) error {
 	return nil
 }
 
-// series1 reads a prometheus.TimeSeries: labels first, then all else, since a sender may order fields as it likes.
+// series1 reads a prometheus.TimeSeries. Senders write the labels first and the same each time, and that text tells the series;
+// in any other order labels are read one by one.
 func (d *decoder) series1(b []byte) error {
-	d.g.Begin()
-	samples := 0
-	for rest := b; len(rest) > 0; {
-		num, typ, value, r, err := next(rest)
+	text := labels1(b)
+	samples, more := 0, false
+	for rest := b[len(text):]; len(rest) > 0; {
+		num, typ, _, r, err := next(rest)
 		if err != nil {
 			return err
 		}
@@ -131,25 +133,31 @@ func (d *decoder) series1(b []byte) error {
 		}
 		switch num {
 		case 1:
-			name, content, err := label1(value)
-			if err != nil {
-				return err
-			}
-			d.g.Label(name, content)
+			more = true
 		case 2, 4:
 			samples++
 		case 3:
 			d.exemplars++
 		}
 	}
-	if samples == 0 {
-		return nil
+	index, known := int32(0), false
+	if !more && samples > 0 {
+		index, known = d.g.Again(text)
 	}
-	index, reason := d.g.End()
-	if reason != "" {
-		d.setAside(reason, samples)
-		return nil
+	if !known {
+		if err := d.labels(b); err != nil || samples == 0 {
+			return err
+		}
+		var reason string
+		if index, reason = d.g.End(); reason != "" {
+			d.setAside(reason, samples)
+			return nil
+		}
+		if !more {
+			d.g.Learn(text, index)
+		}
 	}
+	b = b[len(text):]
 	for len(b) > 0 {
 		num, typ, value, rest, err := next(b)
 		if err != nil {
@@ -171,6 +179,41 @@ func (d *decoder) series1(b []byte) error {
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// labels1 returns what a prometheus.TimeSeries begins with: the fields that are labels, as far as they are well formed.
+func labels1(b []byte) []byte {
+	const label = 1<<3 | byte(protowire.BytesType) // the field's tag
+	at := 0
+	for at < len(b) && b[at] == label {
+		size, n := protowire.ConsumeVarint(b[at+1:])
+		if n < 0 || size > uint64(len(b)-at-1-n) {
+			break
+		}
+		at += 1 + n + int(size)
+	}
+	return b[:at]
+}
+
+// labels begins a series with the labels of a prometheus.TimeSeries.
+func (d *decoder) labels(b []byte) error {
+	d.g.Begin()
+	for len(b) > 0 {
+		num, typ, value, rest, err := next(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		if num != 1 || typ != protowire.BytesType {
+			continue
+		}
+		name, content, err := label1(value)
+		if err != nil {
+			return err
+		}
+		d.g.Label(name, content)
 	}
 	return nil
 }
@@ -200,6 +243,12 @@ func label1(b []byte) (name, value string, err error) {
 func (d *decoder) sample(index int32, b []byte) error {
 	var value float64
 	var at int64
+	// As every sender writes it: both fields, in order.
+	if len(b) > 10 && b[0] == 1<<3|byte(protowire.Fixed64Type) && b[9] == 2<<3|byte(protowire.VarintType) {
+		if v, n := protowire.ConsumeVarint(b[10:]); n == len(b)-10 {
+			value, at, b = math.Float64frombits(binary.LittleEndian.Uint64(b[1:])), int64(v), nil
+		}
+	}
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {

@@ -133,6 +133,24 @@ func FuzzDecode(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
+		// Series that are known by their text are the same series.
+		first, aside := []string{}, fmt.Sprint(d.aside) // with the labels of an example each
+		for i, k := range b.Series {
+			first = append(first, fmt.Sprint(b.Dict[k].Labels, b.Times[i], math.Float64bits(b.Values[i])))
+		}
+		d.reset()
+		d.latest = math.MaxInt64
+		if err := decode(raw); err != nil {
+			t.Fatalf("the second time: %v", err)
+		}
+		for i, k := range b.Series {
+			if i >= len(first) || first[i] != fmt.Sprint(b.Dict[k].Labels, b.Times[i], math.Float64bits(b.Values[i])) {
+				t.Fatalf("sample %d differs the second time", i)
+			}
+		}
+		if len(b.Series) != len(first) || aside != fmt.Sprint(d.aside) {
+			t.Fatalf("%d samples and %v set aside, the second time %d and %v", len(first), aside, len(b.Series), d.aside)
+		}
 		// What the generated decoder takes as version 1.0 has the same number of samples here, used or set aside.
 		if !two {
 			var w prompb.WriteRequest
