@@ -190,7 +190,6 @@ func (d *gameDay) run(ctx context.Context) (*gamedayReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	boundMemory()
 	data, err := openDataDir(dir)
 	if err != nil {
 		return nil, err

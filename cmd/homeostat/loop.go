@@ -60,6 +60,7 @@ type loop struct {
 	console   *console.Console
 	listener  net.Listener
 	stages    stages
+	memory    heapAim
 }
 
 // jobs is River's client. It can only be made when all who work for it are known, and they want to insert jobs: it is filled
@@ -71,7 +72,7 @@ const noticePoll = 5 * time.Second
 
 // openLoop makes the stages over a data folder. What it has opened is closed again when it fails.
 func openLoop(ctx context.Context, cfg Config, p *parts, dir *dataDir, log *slog.Logger) (l *loop, err error) {
-	l = &loop{cfg: cfg, log: log, began: time.Now(), jobs: &jobs{}}
+	l = &loop{cfg: cfg, log: log, began: time.Now(), jobs: &jobs{}, memory: boundMemory()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Close())
@@ -297,15 +298,18 @@ func (l *loop) work(ctx context.Context) error {
 	return nil
 }
 
-// keepHouse trims the stream behind its readers, and forgets what is older than data.keep.
+// keepHouse trims the stream behind its readers, forgets what is older than data.keep, and bounds the memory.
 func (l *loop) keepHouse(ctx context.Context) error {
-	trim, prune := time.NewTicker(30*time.Second), time.NewTicker(time.Hour)
+	look, trim, prune := time.NewTicker(10*time.Second), time.NewTicker(30*time.Second), time.NewTicker(time.Hour)
+	defer look.Stop()
 	defer trim.Stop()
 	defer prune.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-look.C:
+			l.memory.follow()
 		case <-trim.C:
 			if err := l.samples.Trim(ctx, min(l.history.Position(), l.detectors.Position())); err != nil && ctx.Err() == nil {
 				l.log.WarnContext(ctx, "stream not trimmed", "err", err)

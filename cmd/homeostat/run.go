@@ -5,9 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,7 +43,6 @@ would do and changes nothing.`,
 					return &exitError{2, err}
 				}
 			}
-			boundMemory()
 			return runLoop(cmd.Context(), cfg, p, path, log)
 		},
 	}
@@ -87,14 +84,4 @@ func newLogger(level string) (*slog.Logger, error) {
 		return nil, fmt.Errorf("--log-level: want debug, info, warn or error, not %q", level)
 	}
 	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: l})), nil
-}
-
-// memoryAim is what the garbage collector aims to stay under where GOMEMLIMIT says nothing. It is an aim and not a limit: a
-// query that needs more gets more, for more processor time.
-const memoryAim = 128 << 20
-
-func boundMemory() {
-	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
-		debug.SetMemoryLimit(memoryAim)
-	}
 }

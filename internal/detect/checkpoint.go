@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,30 +19,10 @@ const checkpointMagic = "hsdc\x01"
 
 const checkpointName = "detect.checkpoint"
 
-// checkpoint is the state of all detectors as it was after the batch at position.
+// checkpoint is the state of all detectors: what is read from position on makes it whole.
 type checkpoint struct {
 	position uint64
 	states   map[string][]byte
-}
-
-// take gathers the state of the detectors.
-func takeCheckpoint(position uint64, detectors []*Forests, accesses []*accesses) (checkpoint, error) {
-	c := checkpoint{position, map[string][]byte{}}
-	for _, d := range detectors {
-		var buf bytes.Buffer
-		if err := d.Checkpoint(&buf); err != nil {
-			return c, err
-		}
-		c.states[d.c.Name] = buf.Bytes()
-	}
-	for _, d := range accesses {
-		b, err := d.bytes()
-		if err != nil {
-			return c, err
-		}
-		c.states[d.name] = b
-	}
-	return c, nil
 }
 
 func (c checkpoint) encode() []byte {

@@ -37,8 +37,9 @@ type Forests struct {
 	watched map[string]*watched // by entity, or entity and series
 	roll    roll                // of watched
 	bound   map[signal.SeriesID]binding
-	now     int64 // the latest sample's time so far
-	swept   int64 // when silent entities were last looked for
+	seq     uint64 // of the batch in hand in the stream; 0 where there is none
+	now     int64  // the latest sample's time so far
+	swept   int64  // when silent entities were last looked for
 
 	bands  signal.Batch // what was expected of the intervals closed since the runner last took them
 	closed uint64       // intervals
@@ -74,6 +75,7 @@ type watched struct {
 	wait      *training // history is being read for it
 	untrained bool      // and should be
 	version   string    // the model that a person chose; "" for one that learns by itself here
+	from      uint64    // the first batch that its state has not seen: what is read again after a restart is not news to all
 }
 
 // New returns a detector for one entry of the configuration.
@@ -228,6 +230,9 @@ func (d *Forests) newModel(w *watched) (*Model, error) {
 // take adds a sample to its interval, and closes what it shows to be over.
 func (d *Forests) take(dst []signal.Anomaly, m *meter, t int64, v float64, batch string) []signal.Anomaly {
 	w := m.w
+	if d.seq < w.from {
+		return dst
+	}
 	k := floorDiv(t, d.step)
 	if !w.begun {
 		w.at, w.begun = k, true
@@ -364,7 +369,7 @@ func (d *Forests) silence() int64 { return max(10*d.step, 300_000) }
 func (d *Forests) sweep(dst []signal.Anomaly) []signal.Anomaly {
 	for _, key := range sortedKeys(d.watched) {
 		w := d.watched[key]
-		if !w.begun || d.now-w.last < d.silence() {
+		if !w.begun || d.seq < w.from || d.now-w.last < d.silence() {
 			continue
 		}
 		dst = d.close(dst, w, w.at)

@@ -186,6 +186,9 @@ func (r *Runner) obey(ctx context.Context, pub Publisher, o *signal.Order, batch
 	d, err := r.detector(o.Detector)
 	var ev signal.Event
 	if err == nil {
+		if w := d.watched[key(o.Entity, o.Series)]; w != nil && d.seq < w.from {
+			return nil // its state has it, and it was told, before it was saved
+		}
 		head := signal.Head{ID: o.ID, Entity: o.Entity, Cause: []string{batch}, Severity: signal.Info}
 		switch o.Do {
 		case signal.Mute, signal.Confirm:

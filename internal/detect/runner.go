@@ -2,6 +2,7 @@ package detect
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,11 +57,14 @@ type Runner struct {
 	versions *versions
 
 	position atomic.Uint64 // of the last checkpoint
-	read     uint64        // of the last batch processed; Run's goroutine alone
+
+	state  sync.Mutex // guards the detectors and what follows: held for a batch, and by the keeper for a model
+	read   uint64     // of the last batch processed
+	broken bool       // a batch was left in the middle: the state is of no position, and not saved
 
 	mu        sync.Mutex // guards the fields below
 	running   bool
-	trouble   string // what stands in the way, "" when nothing does
+	trouble   map[string]string // what stands in the way, by what it hinders
 	lag       float64
 	training  int
 	intervals uint64
@@ -89,7 +93,7 @@ func NewRunner(c RunnerConfig, log *slog.Logger, reg prometheus.Registerer) (*Ru
 	if _, errs := Check(c.Detectors); len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	r := &Runner{c: c, log: log, metrics: newMetrics(reg)}
+	r := &Runner{c: c, log: log, metrics: newMetrics(reg), trouble: map[string]string{}}
 	least := time.Minute
 	for _, dc := range c.Detectors {
 		if dc.Kind == kindAccess {
@@ -182,9 +186,18 @@ func (r *Runner) Run(ctx context.Context, stream Reader, pub Publisher, rec Reco
 		r.running, r.trainer = false, nil
 		r.mu.Unlock()
 	}()
-	saved, took, swapped := time.Now(), time.Duration(0), false
+	k := newKeeper(r, rec)
+	kctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		k.run(kctx)
+	}()
 	var found []signal.Anomaly
-	err := stream.Read(ctx, r.read, func(seq uint64, b *signal.Batch) error {
+	err := stream.Read(ctx, r.read, func(seq uint64, b *signal.Batch) (err error) {
+		r.state.Lock()
+		defer r.state.Unlock()
+		defer func() { r.broken = r.broken || err != nil }()
 		if seq <= r.read {
 			return nil
 		}
@@ -196,11 +209,12 @@ func (r *Runner) Run(ctx context.Context, stream Reader, pub Publisher, rec Reco
 			t.adopt()
 		}
 		for _, d := range r.detectors {
+			d.seq = seq
 			found = d.Process(found[:0], b)
 			if err := r.publish(ctx, pub, d, found); err != nil {
 				return err
 			}
-			r.record(ctx, rec, d)
+			k.take(&d.bands)
 		}
 		for i := range b.Orders {
 			if err := r.obey(ctx, pub, &b.Orders[i], b.ID); err != nil {
@@ -216,20 +230,13 @@ func (r *Runner) Run(ctx context.Context, stream Reader, pub Publisher, rec Reco
 			r.learnt = time.Now()
 			r.learn()
 		}
-		// A model that was swapped is saved soon: what is read again after a crash then meets the same model. All are written
-		// each time, so that of many models that are trained one after the other each would cost all: saving has a tenth of the time.
-		swapped = swapped || len(trained) > 0 || len(b.Orders) > 0
-		if since := time.Since(saved); since >= r.c.Every || swapped && since >= 9*took {
-			began := time.Now()
-			r.save()
-			saved, swapped = time.Now(), false
-			took = saved.Sub(began)
+		if len(trained) > 0 || len(b.Orders) > 0 {
+			notify(k.swapped)
 		}
 		return nil
 	})
-	if r.read > r.position.Load() {
-		r.save()
-	}
+	cancel()
+	<-kept
 	r.learn()
 	if ctx.Err() != nil {
 		return nil
@@ -282,23 +289,7 @@ func (r *Runner) send(ctx context.Context, pub Publisher, detector string, event
 	}
 }
 
-// record hands the bands to history. They are worth less than going on: what can't be recorded is counted and dropped.
-func (r *Runner) record(ctx context.Context, rec Recorder, d *Forests) {
-	if rec != nil && d.bands.Len() > 0 {
-		rctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-		err := rec.Record(rctx, &d.bands)
-		cancel()
-		if err != nil {
-			if r.hinder("recording", err) {
-				r.log.WarnContext(ctx, "bands could not be recorded", "detector", d.c.Name, "err", err)
-			}
-			r.metrics.recordFailed.Inc()
-		}
-	}
-	d.bands.Reset()
-}
-
-// hinder notes what stands in the way, or that nothing does any more. It returns true when that is news.
+// hinder notes what stands in the way of something, or that nothing does any more. It returns true when that is news.
 func (r *Runner) hinder(what string, err error) bool {
 	text := ""
 	if err != nil {
@@ -306,34 +297,9 @@ func (r *Runner) hinder(what string, err error) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	news := r.trouble != text
-	r.trouble = text
+	news := r.trouble[what] != text
+	r.trouble[what] = text
 	return news
-}
-
-// save writes the checkpoint. Where it fails the loop goes on: the one before still holds, with more to be read again.
-func (r *Runner) save() {
-	if r.c.Dir == "" {
-		r.position.Store(r.read)
-		return
-	}
-	began := time.Now()
-	c, err := takeCheckpoint(r.read, r.detectors, r.accesses)
-	var b []byte
-	if err == nil {
-		b = c.encode()
-		err = replaceFile(r.c.Dir, checkpointName, b)
-	}
-	r.metrics.checkpoints.Inc()
-	r.hinder("checkpoint", err)
-	if err != nil {
-		r.metrics.checkpointsFailed.Inc()
-		r.log.Error("checkpoint of the detectors could not be written", "err", err)
-		return
-	}
-	r.metrics.checkpointSeconds.Observe(time.Since(began).Seconds())
-	r.metrics.checkpointBytes.Set(float64(len(b)))
-	r.position.Store(c.position)
 }
 
 // note keeps the figures of Health and of the metrics.
@@ -375,12 +341,16 @@ func (r *Runner) note(b *signal.Batch, tr *trainer) {
 func (r *Runner) Health() signal.Stage {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	trouble := ""
+	for _, what := range sortedKeys(r.trouble) {
+		trouble = cmp.Or(trouble, r.trouble[what])
+	}
 	s := signal.Stage{Name: "detect", Ready: r.running, State: "ok", Lag: r.lag, Dropped: r.late}
 	switch {
 	case !r.running:
 		s.State = "not running"
-	case r.trouble != "":
-		s.State = r.trouble
+	case trouble != "":
+		s.State = trouble
 	case r.training > 0:
 		s.State = fmt.Sprintf("ok, training %d of its models", r.training)
 	}

@@ -1,8 +1,11 @@
 package detect
 
 import (
+	"bytes"
 	"context"
+	"encoding/gob"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,7 +23,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // tape is a stream of batches that were recorded. It waits at its end, as a stream does, until ctx ends.
 type tape struct {
 	batches []*signal.Batch
-	ended   func() // called at the end
+	ended   func()    // called at the end
+	played  func(int) // called after each, where it is set
 }
 
 func (s *tape) Read(ctx context.Context, after uint64, fn func(uint64, *signal.Batch) error) error {
@@ -30,6 +34,9 @@ func (s *tape) Read(ctx context.Context, after uint64, fn func(uint64, *signal.B
 		}
 		if err := fn(uint64(i+1), b); err != nil {
 			return err
+		}
+		if s.played != nil {
+			s.played(i + 1)
 		}
 	}
 	s.ended()
@@ -83,7 +90,7 @@ func play(t *testing.T, c RunnerConfig, batches []*signal.Batch, b *book, h Hist
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if err := r.Run(ctx, &tape{batches, cancel}, b, b, h); err != nil {
+	if err := r.Run(ctx, &tape{batches: batches, ended: cancel}, b, b, h); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -139,6 +146,87 @@ func TestKilledRunnerMakesTheSameEvents(t *testing.T) {
 			t.Errorf("killed after %d: events %v, want %v", cut, got.ids, want.ids)
 		}
 	}
+}
+
+// TestCheckpointTakenBetweenBatchesIsWhole goes on from checkpoints that were gathered while batches came, each model at a
+// place of its own.
+func TestCheckpointTakenBetweenBatchesIsWhole(t *testing.T) {
+	var batches []*signal.Batch
+	for i, b := range faultyTape() {
+		batches = append(batches, b)
+		for _, name := range []string{"web-2", "web-3"} {
+			c := signal.Batch{ID: fmt.Sprintf("ba-%s-%d", name, i), Series: b.Series, Times: b.Times, Values: b.Values}
+			for _, s := range b.Dict {
+				ls := s.Labels.Map()
+				ls["host_name"] = name
+				c.Dict = append(c.Dict, signal.MakeSeries(signal.MakeLabels(ls)))
+			}
+			batches = append(batches, &c)
+		}
+	}
+	want := &book{events: map[string]signal.Event{}}
+	play(t, second(""), batches, want, nil)
+	if len(want.ids) != 6 {
+		t.Fatalf("%d events, want a begin and an end of each host", len(want.ids))
+	}
+
+	c := second(t.TempDir())
+	c.Every = time.Millisecond // one checkpoint after the other
+	name := filepath.Join(c.Dir, checkpointName)
+	r, err := NewRunner(c, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var saved [][]byte
+	apart := 0 // checkpoints whose models are of several places
+	ctx, cancel := context.WithCancel(t.Context())
+	err = r.Run(ctx, &tape{batches, cancel, func(i int) {
+		text, err := os.ReadFile(name)
+		if err != nil || len(saved) > 0 && bytes.Equal(saved[len(saved)-1], text) {
+			return // none yet, or none since
+		}
+		saved = append(saved, text)
+		var s forestsState
+		c, err := decodeCheckpoint(text)
+		if err == nil {
+			err = gob.NewDecoder(bytes.NewReader(c.states["host"])).Decode(&s)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		for _, w := range s.Watched {
+			if w.From != s.Watched[0].From {
+				apart++
+				break
+			}
+		}
+	}}, &book{events: map[string]signal.Event{}}, nil, nil)
+	if err != nil || apart == 0 {
+		t.Fatalf("%d checkpoints, %d of several places: %v", len(saved), apart, err)
+	}
+	for i := 0; i < len(saved); i += 1 + len(saved)/8 {
+		again := second(t.TempDir())
+		if err := os.WriteFile(filepath.Join(again.Dir, checkpointName), saved[i], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		position := mustDecode(t, saved[i]).position
+		got := &book{events: map[string]signal.Event{}}
+		play(t, second(""), batches[:position], got, nil) // what was told before
+		play(t, again, batches, got, nil)
+		slices.Sort(got.ids)
+		if ids := slices.Sorted(slices.Values(want.ids)); !slices.Equal(got.ids, ids) {
+			t.Errorf("from the checkpoint at %d: events %v, want %v", position, got.ids, ids)
+		}
+	}
+}
+
+func mustDecode(t *testing.T, text []byte) checkpoint {
+	t.Helper()
+	c, err := decodeCheckpoint(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func TestDamagedCheckpointIsSetAside(t *testing.T) {

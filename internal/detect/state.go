@@ -35,6 +35,7 @@ type (
 		Until   int64
 		Wants   bool // training was under way, and begins anew
 		Version string
+		From    uint64 // the first batch that is not in it, where it was saved later than the checkpoint began
 	}
 	meterState struct {
 		ID    signal.SeriesID
@@ -122,7 +123,7 @@ func (d *Forests) load(s watchedState) error {
 		return err
 	}
 	w.at, w.begun, w.last, w.batch, w.until = s.At, s.Begun, s.Last, s.Batch, s.Until
-	w.untrained, w.version = s.Wants, s.Version
+	w.untrained, w.version, w.from = s.Wants, s.Version, s.From
 	for _, ms := range s.Meters {
 		if ms.Input < 0 || ms.Input >= len(ins) || ms.Part < 0 || ms.Part > 1 {
 			return errors.New("a series of no input")
