@@ -172,6 +172,19 @@ func (h atLeastWarn) Enabled(ctx context.Context, l slog.Level) bool {
 	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
 }
 
+// Handle leaves out what River complains of when it is stopped in the middle of a query.
+func (h atLeastWarn) Handle(ctx context.Context, r slog.Record) error {
+	stopped := false
+	r.Attrs(func(a slog.Attr) bool {
+		stopped = stopped || a.Value.String() == context.Canceled.Error()
+		return !stopped
+	})
+	if stopped {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
 func (h atLeastWarn) WithAttrs(as []slog.Attr) slog.Handler {
 	return atLeastWarn{h.Handler.WithAttrs(as)}
 }
