@@ -44,7 +44,9 @@ type Finding struct {
 	Detector     string             `json:"detector"`
 	Organisation string             `json:"organisation"`
 	User         string             `json:"user"`
-	Identity     string             `json:"identity"` // ARN as used last
+	Identity     string             `json:"identity"`       // ARN as used last
+	Name         string             `json:"name,omitempty"` // of the user of IAM or of the role that the identity is
+	Key          string             `json:"key,omitempty"`  // access key that was used last
 	Address      string             `json:"address"`
 	Day          string             `json:"day"` // UTC, 2006-01-02
 	Began        time.Time          `json:"began"`

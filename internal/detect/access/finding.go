@@ -62,6 +62,10 @@ func (d *Detector) tell(o *organisation, e *episode, ended bool) signal.Finding 
 		Accesses: e.Count, Refused: e.Denied, Resources: slices.Clone(e.Things), Entities: entitiesOf(e.Things),
 		Calls: e.telling(d), Since: slices.Clone(e.Since),
 	}
+	f.Name = nameOf(e.ARN)
+	if n := len(e.Keys); n > 0 {
+		f.Key = e.Keys[n-1]
+	}
 	if ended {
 		f.Ended = f.Updated
 	}
@@ -81,6 +85,18 @@ func (d *Detector) tell(o *organisation, e *episode, ended bool) signal.Finding 
 		f.Reason += ": " + strings.Join(f.Evidence[:min(2, len(f.Evidence))], "; ")
 	}
 	return f
+}
+
+// nameOf returns the name of the user or the role that an ARN is of, as the operations of IAM take it: without its path.
+func nameOf(arn string) string {
+	if _, rest, ok := strings.Cut(arn, ":user/"); ok {
+		return rest[strings.LastIndexByte(rest, '/')+1:]
+	}
+	if _, rest, ok := strings.Cut(arn, ":assumed-role/"); ok {
+		role, _, _ := strings.Cut(rest, "/")
+		return role
+	}
+	return ""
 }
 
 // telling returns the calls, the gravest first.
