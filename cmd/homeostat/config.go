@@ -205,6 +205,13 @@ func (c *Config) check(f *config.File) (*parts, error) {
 			fail("runbooks.webhooks."+n, "want an address that begins with https://")
 		}
 	}
+	for i, t := range c.Tokens {
+		for _, n := range t.Notify {
+			if _, ok := c.Notify[n]; !ok {
+				fail(fmt.Sprintf("tokens[%d].notify", i), "notify has no target %q", n)
+			}
+		}
+	}
 	p := c.load(fail)
 	slices.SortStableFunc(errs, byPlace)
 	return p, errors.Join(errs...)
@@ -314,4 +321,15 @@ func split(err error) []error {
 		return j.Unwrap()
 	}
 	return []error{err}
+}
+
+// linksTo is whom each notify target reaches alone, by the token's name.
+func (c *Config) linksTo() map[string]string {
+	out := map[string]string{}
+	for _, t := range c.Tokens {
+		for _, n := range t.Notify {
+			out[n] = t.Name
+		}
+	}
+	return out
 }

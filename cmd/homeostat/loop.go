@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -153,7 +154,7 @@ func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer)
 		return err
 	}
 	l.runbooks, err = runbook.New(ctx, runbook.Config{
-		Mode: l.cfg.Mode, Guards: l.cfg.Guards, Route: guardsOf(p.routes),
+		Mode: l.cfg.Mode, Guards: l.cfg.Guards, Route: guardsOf(p.routes), LinksTo: l.cfg.linksTo(),
 		ApprovalExpiry: l.cfg.Runbooks.ApprovalExpiry, VerifyTimeout: l.cfg.Runbooks.VerifyTimeout, VerifySettle: l.cfg.Runbooks.VerifySettle,
 		Routes: startedBy(p.routes),
 	}, runbook.Needs{
@@ -163,7 +164,7 @@ func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer)
 	if err != nil {
 		return err
 	}
-	l.notices, err = notify.New(notify.Config{Targets: l.cfg.Notify, BaseURL: cmp.Or(l.cfg.BaseURL, "http://"+l.cfg.Listen)},
+	l.notices, err = notify.New(notify.Config{Targets: l.cfg.Notify, BaseURL: cmp.Or(l.cfg.BaseURL, "http://"+l.cfg.Listen), Answer: l.answer},
 		notify.Needs{DB: db, Read: read, Jobs: l.jobs, Audit: audit, Chain: chain}, l.log.With("stage", "notify"), reg)
 	if err != nil {
 		return err
@@ -200,6 +201,18 @@ func guardsOf(rs []bus.Route) map[string]map[string]signal.Guards {
 		}
 	}
 	return out
+}
+
+// answer is the path of the link by which a notify target's reader answers what an execution asks.
+func (l *loop) answer(ev signal.Event, target string) string {
+	var x signal.Execution
+	if json.Unmarshal(ev.Detail, &x) != nil {
+		return ""
+	}
+	if secret := l.runbooks.Link(x, target); secret != "" {
+		return "/answer/" + secret
+	}
+	return ""
 }
 
 // startedBy names the routes that start each document, by its name.
@@ -241,8 +254,8 @@ func (l *loop) openServer(ctx context.Context, reg *prometheus.Registry) (err er
 		Version: version, Mode: l.cfg.Mode, Began: l.began,
 		Events: l.bus, Ingest: accessIngest{l.bus, l.samples}, Incidents: l.incidents, Anomalies: l.incidents, Judge: orders, Models: orders, Executions: l.runbooks, Decisions: l.runbooks,
 		Switch: l.runbooks, Runbooks: l.runbooks, Starter: l.runbooks, Entities: entities, Processes: l.processes,
-		Rehearser: &rehearser{cfg: l.cfg, history: l.history, rules: l.rules, bus: l.bus, runbooks: l.runbooks, turn: make(chan struct{}, 1)},
-		Audit:     l.store.Audit, Chain: l.store.Chain, Stages: l.stages,
+		Links: l.runbooks, Rehearser: &rehearser{cfg: l.cfg, history: l.history, rules: l.rules, bus: l.bus, runbooks: l.runbooks, turn: make(chan struct{}, 1)},
+		Audit: l.store.Audit, Chain: l.store.Chain, Stages: l.stages,
 		Prometheus: prom, RemoteWrite: l.received, OTLP: l.otlp, Console: l.console,
 		Metrics: promhttp.HandlerFor(reg, promhttp.HandlerOpts{}),
 	}, l.log.With("stage", "api"), reg)

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
@@ -52,6 +53,8 @@ type Token struct {
 	Role signal.Role `yaml:"role"`
 	// The secret itself, at least 16 characters; write it as ${NAME} or ${file:PATH}.
 	Token string `yaml:"token"`
+	// Notify targets that reach nobody else. What is asked there comes with a link by which its holder answers once, without the token. Needs the role approver.
+	Notify []string `yaml:"notify"`
 }
 
 // Check returns all that is wrong with c, joined; each message begins with its key.
@@ -64,7 +67,7 @@ func (c Config) Check() error {
 	} else if len(c.Tokens) == 0 && !loopbackName(host) {
 		fail("listen: %s can be reached from other machines, so tokens are needed: configure tokens, or listen on %s", c.listen(), DefaultListen)
 	}
-	names := map[string]bool{}
+	names, reached := map[string]bool{}, map[string]bool{}
 	secrets := map[string]bool{}
 	for i, t := range c.Tokens {
 		switch {
@@ -86,6 +89,15 @@ func (c Config) Check() error {
 			fail("tokens[%d].token: two tokens have the same secret", i)
 		}
 		secrets[t.Token] = true
+		if len(t.Notify) > 0 && !t.Role.Allows(signal.Approver) {
+			fail("tokens[%d].notify: needs the role approver, and this is %s", i, t.Role)
+		}
+		for _, n := range t.Notify {
+			if reached[n] {
+				fail("tokens[%d].notify: %s reaches another token's holder too", i, n)
+			}
+			reached[n] = true
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -105,6 +117,7 @@ type Server struct {
 	keys     []key
 	sessions *sessions
 	hosts    []string // lower case, without port, besides loopback's and addresses
+	answer   *template.Template
 	metrics  *metrics
 	mux      *http.ServeMux
 	handler  http.Handler
@@ -119,6 +132,10 @@ func New(c Config, loop Loop, log *slog.Logger, reg prometheus.Registerer) (*Ser
 		log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{cfg: c, loop: loop, log: log, sessions: newSessions(), metrics: newMetrics(reg), mux: http.NewServeMux()}
+	var err error
+	if s.answer, err = template.New("answer").Parse(answerPage); err != nil {
+		return nil, err
+	}
 	for _, t := range c.Tokens {
 		s.keys = append(s.keys, newKey(t))
 	}

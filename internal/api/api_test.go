@@ -173,7 +173,7 @@ func (r *record) loop() Loop {
 		})
 	}
 	return Loop{
-		Version: "1.2.3", Mode: signal.Observe, Events: r, Ingest: r, Incidents: r, Executions: r, Decisions: r, Switch: r, Runbooks: r, Starter: r, Judge: r, Models: r,
+		Version: "1.2.3", Mode: signal.Observe, Events: r, Ingest: r, Incidents: r, Executions: r, Decisions: r, Switch: r, Runbooks: r, Starter: r, Links: r, Judge: r, Models: r,
 		Stages: r, Chain: r, Prometheus: answer("prometheus"), RemoteWrite: answer("write"), OTLP: answer("otlp"), Metrics: answer("metrics"),
 		Console: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			if req.URL.Path == "/panic" {
@@ -790,4 +790,44 @@ func (r *record) Continue(_ context.Context, id, by, note string, retry bool) er
 
 func (r *record) Reset(_ context.Context, runbook string, entity signal.EntityID, by, note string) error {
 	return r.note("reset %s on %s by %s: %s", runbook, entity, by, note)
+}
+
+func (r *record) Asked(_ context.Context, token string) (signal.Execution, string, error) {
+	if token != "good.link" {
+		return signal.Execution{}, "", signal.ErrNotFound
+	}
+	return signal.Execution{Runbook: "Fix", Approval: &signal.Approval{Message: "<b>May</b> it?"}}, "ana", nil
+}
+
+func (r *record) AnswerLink(_ context.Context, token string, approve bool, note string) error {
+	return r.note("link %s: %t %s", token, approve, note)
+}
+
+// A link needs no token; to open it does nothing, to post does what is chosen.
+func TestAnswerByLink(t *testing.T) {
+	rec := &record{}
+	s := newServer(t, Config{Tokens: fourTokens}, rec)
+	w := ask{path: "/answer/good.link"}.to(t, s)
+	if w.Code != 200 || !strings.Contains(w.Body.String(), "&lt;b&gt;May&lt;/b&gt; it?") || w.Header().Get("Referrer-Policy") != "no-referrer" || len(rec.did) != 0 {
+		t.Errorf("%d %s %v", w.Code, w.Body, rec.did)
+	}
+	if w := (ask{path: "/answer/bad"}).to(t, s); w.Code != 404 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	for _, tt := range []struct {
+		body string
+		want int
+	}{{"answer=approve&note=fine", 200}, {"answer=reject", 200}, {"answer=perhaps", 422}, {"", 422}} {
+		r := httptest.NewRequest(http.MethodPost, "/answer/good.link", strings.NewReader(tt.body))
+		r.Host = "127.0.0.1:8080"
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		if w.Code != tt.want {
+			t.Errorf("%s: %d %s", tt.body, w.Code, w.Body)
+		}
+	}
+	if diff := cmp.Diff([]string{"link good.link: true fine", "link good.link: false "}, rec.did); diff != "" {
+		t.Error(diff)
+	}
 }

@@ -130,8 +130,12 @@ func local(r *http.Request) bool {
 	return true
 }
 
-// open are the paths that need no token: probes, which have none, and what the login page is made of.
+// open are the paths that need no token: probes, which have none, what the login page is made of, and signed links, which say
+// themselves who comes.
 func open(path string) bool {
+	if link, ok := strings.CutPrefix(path, "/answer/"); ok {
+		return link != "" && !strings.Contains(link, "/")
+	}
 	return path == "/healthz" || path == "/readyz" || path == "/login" || strings.HasPrefix(path, "/assets/")
 }
 

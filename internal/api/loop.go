@@ -26,6 +26,7 @@ type Loop struct {
 	Runbooks   Runbooks
 	Starter    Starter
 	Rehearser  Rehearser
+	Links      Links
 	Entities   Entities
 	Processes  Processes
 	Audit      Audit

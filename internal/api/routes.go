@@ -47,6 +47,13 @@ func (s *Server) routes() error {
 	s.mux.HandleFunc("GET /docs/manual.css", manualStyle)
 	s.mux.HandleFunc("GET /healthz", s.healthz)
 	s.mux.HandleFunc("GET /readyz", s.readyz)
+	if s.loop.Links == nil {
+		s.mux.HandleFunc("/answer/", http.NotFound)
+	} else {
+		// The link itself says who answers: it is signed, one person's, and works once.
+		s.mux.HandleFunc("GET /answer/{token}", s.askedByLink)
+		s.mux.HandleFunc("POST /answer/{token}", s.answerByLink)
+	}
 	s.mux.HandleFunc("POST /login", s.logIn)
 	s.mux.HandleFunc("POST /logout", s.logOut)
 	s.mount("/prometheus/", signal.Viewer, maxOther, s.loop.Prometheus, "/prometheus")

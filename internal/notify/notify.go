@@ -39,6 +39,9 @@ type Config struct {
 	BaseURL string            // where people reach the console, for the link; "http://127.0.0.1:8080" when empty
 	Gather  time.Duration     // what comes within this time for one incident is one message; 10 s when 0
 	PerHour int               // messages an hour to one target, at most; 30 when 0. What waits is told together
+
+	// Answer returns the path by which whoever reads a target can answer what the event asks, "" where there is none. May be nil.
+	Answer func(ev signal.Event, target string) string
 }
 
 // The bounds of delivery.
@@ -141,6 +144,11 @@ func (s *Notices) Start(ctx context.Context, tx *sql.Tx, ev signal.Event, route,
 	text, err := compose(ev, s.cfg.BaseURL)
 	if err != nil {
 		return err
+	}
+	if s.cfg.Answer != nil && ev.DetailType == signal.ExecutionWaitingForApproval {
+		if path := s.cfg.Answer(ev, target); path != "" {
+			text.body += "\nOr answer by this link, which is yours alone and works once: " + s.cfg.BaseURL + path
+		}
 	}
 	id := signal.MakeID(signal.KindNotice, ev.ID, target)
 	now := time.Now()

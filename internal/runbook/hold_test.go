@@ -157,3 +157,46 @@ func TestRoutesGuardsHold(t *testing.T) {
 		t.Errorf("changes: %q", got)
 	}
 }
+
+func TestLinkAnswersOnceForItsPerson(t *testing.T) {
+	c := quick()
+	c.Guards = signal.Guards{Cooldown: time.Nanosecond, Approvers: []string{"ana", "ben"}, Approvals: 2}
+	c.LinksTo = map[string]string{"pager": "ana", "chat": "dan"}
+	s := startTest(t, c, gone)
+	id := s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Fix", Mode: signal.Approve})
+	x := s.await(t, id, waiting)
+	link := s.Link(x, "pager")
+	if link == "" || s.Link(x, "ops") != "" || s.Link(x, "chat") != "" {
+		t.Fatalf("links: %q, %q, %q", link, s.Link(x, "ops"), s.Link(x, "chat"))
+	}
+	if got, who, err := s.Asked(t.Context(), link); err != nil || who != "ana" || got.ID != id || got.Approval == nil {
+		t.Errorf("%+v, %q, %v", got, who, err)
+	}
+	if x = s.await(t, id, waiting); len(x.Approval.Given) != 0 {
+		t.Error("to open it was to answer")
+	}
+	payload, sum, _ := strings.Cut(link, ".")
+	flip := func(b string) string { return string(b[0]^1) + b[1:] }
+	for _, bad := range []string{"", ".", "x.y", payload, flip(payload) + "." + sum, payload + "." + flip(sum), payload + "." + sum + "A"} {
+		if err := s.AnswerLink(t.Context(), bad, true, ""); !errors.Is(err, signal.ErrNotFound) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if err := s.AnswerLink(t.Context(), link, true, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, approve := range []bool{true, false} {
+		if err := s.AnswerLink(t.Context(), link, approve, ""); !errors.Is(err, signal.ErrNotFound) {
+			t.Errorf("a second time: %v", err)
+		}
+	}
+	if err := s.Approve(t.Context(), id, "ben", ""); err != nil {
+		t.Fatal(err)
+	}
+	if x = s.await(t, id, ended); x.State != signal.Success {
+		t.Errorf("%+v", x)
+	}
+	if _, _, err := s.Asked(t.Context(), link); !errors.Is(err, signal.ErrNotFound) {
+		t.Errorf("after its end: %v", err)
+	}
+}

@@ -20,6 +20,7 @@ package runbook
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -40,6 +41,8 @@ type Config struct {
 	VerifyTimeout  time.Duration // how long the condition may take to go; 5 m when 0
 	VerifyEvery    time.Duration // how often it is looked at; 3 s when 0
 	VerifySettle   time.Duration // how long it must stay away; 15 s when 0
+
+	LinksTo map[string]string // by notify target, the token's name of the one person that it reaches, who may approve
 
 	Routes map[string][]string                 // the routes that start each document, by its name, for lists to show
 	Route  map[string]map[string]signal.Guards // by route and runbook, what a route says otherwise
@@ -114,6 +117,7 @@ type Runbooks struct {
 	live   map[string][]automation.Entry      // of these: reading steps under way that their journals have not written yet
 	parsed map[string]*automation.Document    // by name and version, as executions that began with older texts need them
 
+	linkKey []byte // signs the links of questions
 	commits committer
 	rules   map[string]*rules // guards by route and runbook, "" for all others
 }
@@ -136,7 +140,9 @@ func New(ctx context.Context, c Config, n Needs, log *slog.Logger, reg prometheu
 	if err := r.makeRules(); err != nil {
 		return nil, err
 	}
-	err := r.inTx(ctx, func(tx *sql.Tx) error { return keepDocuments(ctx, tx, n.Catalog) })
+	err := r.inTx(ctx, func(tx *sql.Tx) error {
+		return errors.Join(r.openLinks(ctx, tx), keepDocuments(ctx, tx, n.Catalog))
+	})
 	if err != nil {
 		return nil, err
 	}
