@@ -58,8 +58,8 @@ bench-runbooks: ## 1,000 executions of ten steps in flight, with a durable journ
 	$(GO) test -run '^$$' -bench Executions -benchtime 3x -cpu 2 ./internal/runbook
 
 .PHONY: bench-rcf
-bench-rcf: ## random cut forest, points a second for score and update, one goroutine
-	$(GO) test -run '^$$' -bench 'ScoreUpdate' -benchmem -cpu 1 ./rcf
+bench-rcf: ## random cut forest, points a second for score and update, one goroutine, and the model's bytes
+	$(GO) test -run '^$$' -bench 'ScoreUpdate|Train' -benchmem -cpu 1 ./rcf
 
 .PHONY: bench-forecast
 bench-forecast: ## forecasts of one series, DeepAR's training and its kernels, on one core

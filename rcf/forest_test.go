@@ -421,3 +421,44 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 	})
 }
+
+// FuzzPoints feeds a forest any numbers: what can't be taken is an error, and all else leaves trees and answers sound.
+func FuzzPoints(f *testing.F) {
+	bytesOf := func(vs ...float64) []byte {
+		var b []byte
+		for _, v := range vs {
+			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+		}
+		return b
+	}
+	f.Add(uint8(1), bytesOf(1, 2, 3, 1, 1, math.NaN(), 5))
+	f.Add(uint8(2), bytesOf(1e308, 1e-308, -1e308, 5e-324, math.Inf(1), 0, math.MaxFloat64, 1e-45, 1e30, -1e30))
+	f.Add(uint8(3), bytesOf(7, 7, 7, 7, 7, 7, 7, 7, 7, math.Copysign(0, -1), 0, 0))
+	f.Fuzz(func(t *testing.T, shape uint8, data []byte) {
+		dim, shingle := 1+int(shape%4), 1+int(shape/4%5)
+		h := newForest(t, dim, Config{NumTrees: 3, NumSamplesPerTree: 2 + int(shape/20), ShingleSize: shingle})
+		x, high, low := make([]float64, dim), make([]float64, dim), make([]float64, dim)
+		for ; len(data) >= 8*dim; data = data[8*dim:] {
+			usable := true
+			for d := range x {
+				x[d] = math.Float64frombits(binary.LittleEndian.Uint64(data[8*d:]))
+				usable = usable && !math.IsNaN(x[d]) && !math.IsInf(x[d], 0)
+			}
+			errAttribute := h.Attribute(high, low, x)
+			score, err := h.ScoreAndUpdate(x)
+			if usable != (err == nil) || usable != (errAttribute == nil) {
+				t.Fatalf("%v: %v, %v", x, err, errAttribute)
+			}
+			sum := 0.0
+			for d := range high {
+				sum += high[d] + low[d]
+			}
+			if !(score >= 0) || math.IsInf(score, 0) || usable && math.Abs(sum-score) > 1e-5*(1+score) {
+				t.Fatalf("%v: score %v, shares add up to %v", x, score, sum)
+			}
+		}
+		if err := h.checkTrees(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
