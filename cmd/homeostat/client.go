@@ -132,7 +132,8 @@ func (c *client) unreachable(err error) error {
 	return fmt.Errorf("%s can't be reached: %w", c.base.Redacted(), err)
 }
 
-// refused turns an answer that isn't a success into an error. What is missing is configuration where it is a token.
+// refused turns an answer that isn't a success into an error. Configuration is missing where it is a token, and a request that
+// can't be understood is what somebody typed.
 func (c *client) refused(code int, text []byte) error {
 	var p struct {
 		Detail string `json:"detail"`
@@ -150,7 +151,7 @@ func (c *client) refused(code int, text []byte) error {
 		detail.WriteString("; " + strings.TrimSpace(e.Location+" "+e.Message))
 	}
 	err := errors.New(clean(detail.String()))
-	if code == http.StatusUnauthorized {
+	if code == http.StatusUnauthorized || code == http.StatusUnprocessableEntity {
 		return &exitError{2, err}
 	}
 	return err

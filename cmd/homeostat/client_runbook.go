@@ -426,7 +426,7 @@ func runbookExecutions() *cobra.Command {
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().StringVar(&state, "state", "", "only `STATE`: Pending, InProgress, Waiting, Success, Failed, Refused ...")
+	cmd.Flags().StringVar(&state, "state", "", "only `STATE`: Pending, InProgress, Waiting, Success, TimedOut, Cancelling, Cancelled, Failed or Refused")
 	cmd.Flags().StringVar(&incident, "incident", "", "only of this incident, by `ID`")
 	return cmd
 }

@@ -140,20 +140,26 @@ type parts struct {
 func loadConfig(name string) (Config, *parts, error) {
 	c := defaultConfig()
 	file := &config.File{}
+	var mistakes error // of kind; what the rest means is looked at all the same
 	if name != "" {
-		var err error
-		if file, err = config.Read(name, &c); err != nil {
-			return c, nil, err
+		if file, mistakes = config.Read(name, &c); file == nil {
+			return c, nil, mistakes
 		}
 	}
 	p, err := c.check(file)
-	return c, p, err
+	errs := append(flatten(mistakes), flatten(err)...)
+	slices.SortStableFunc(errs, byPlace)
+	return c, p, errors.Join(errs...)
 }
 
 // check looks at what the kinds of the values alone don't hold.
 func (c *Config) check(f *config.File) (*parts, error) {
 	var errs []error
-	fail := func(path, format string, args ...any) { errs = append(errs, f.Errorf(path, format, args...)) }
+	fail := func(path, format string, args ...any) {
+		if !f.Wrong(path) {
+			errs = append(errs, f.Errorf(path, format, args...))
+		}
+	}
 	positive := func(path string, d, least time.Duration) {
 		if d < least {
 			fail(path, "want at least %v, not %v", least, d)

@@ -124,7 +124,7 @@ func (s *Server) lists(d huma.API) {
 
 	type executionsIn struct {
 		Ordered
-		State    string `query:"state" maxLength:"50" doc:"Pending, InProgress, Waiting, Success, TimedOut, Cancelling, Cancelled, Failed or Refused."`
+		State    string `query:"state" enum:"Pending,InProgress,Waiting,Success,TimedOut,Cancelling,Cancelled,Failed,Refused" doc:"Only in this state."`
 		Entity   string `query:"entity" maxLength:"500"`
 		Incident string `query:"incident" maxLength:"200"`
 	}

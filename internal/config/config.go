@@ -14,6 +14,7 @@ import (
 	"go/token"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +36,7 @@ func (e *PlaceError) Unwrap() error { return e.Err }
 type File struct {
 	name   string
 	places map[string]*yaml.Node
+	wrong  []string // paths at which Decode found mistakes
 }
 
 // Errorf makes a mistake at the key with this path ("routes[2].targets[0].mode"), or at the nearest key around it that the
@@ -52,6 +54,15 @@ func (f *File) Errorf(path, format string, args ...any) error {
 		}
 	}
 	return &PlaceError{Pos: pos, Err: err}
+}
+
+// Wrong reports whether Decode found a mistake at this path, in it or around it: what a value means can't be judged there.
+func (f *File) Wrong(path string) bool {
+	within := func(outer, inner string) bool {
+		rest, ok := strings.CutPrefix(inner, outer)
+		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	}
+	return path != "" && slices.ContainsFunc(f.wrong, func(w string) bool { return within(w, path) || within(path, w) })
 }
 
 // Has reports whether the file gives a value at this path.
@@ -89,25 +100,23 @@ func Read(name string, into any) (*File, error) {
 }
 
 // Decode decodes text into the struct that into points at; what is there already serves as the default. The error is a
-// join of [PlaceError]s in the order of the text.
+// join of [PlaceError]s in the order of the text. Where the file comes with an error, all that is right has been decoded, so
+// that the caller can look at the rest of it, [File.Wrong] aside.
 func Decode(name string, text []byte, into any, env func(string) (string, bool)) (*File, error) {
 	w := &walker{file: &File{name: name, places: map[string]*yaml.Node{}}, env: env}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return w.file, w.syntax(err)
+		return nil, w.syntax(err)
 	}
 	if doc.Kind == 0 || len(doc.Content) == 0 || doc.Content[0].ShortTag() == "!!null" {
 		return w.file, nil // an empty file is a fine configuration
 	}
 	root := doc.Content[0]
 	w.walk(root, reflect.TypeOf(into).Elem(), "")
-	if len(w.errs) > 0 {
-		return w.file, errors.Join(w.errs...)
-	}
 	if err := root.Decode(into); err != nil {
-		return w.file, w.syntax(err)
+		return nil, errors.Join(errors.Join(w.errs...), w.syntax(err))
 	}
-	return w.file, nil
+	return w.file, errors.Join(w.errs...)
 }
 
 // walker goes over the text beside the type that it will fill.
@@ -117,12 +126,21 @@ type walker struct {
 	errs []error
 }
 
+// fail notes a mistake in the value n, which is left out of what is decoded.
 func (w *walker) fail(n *yaml.Node, path, format string, args ...any) {
 	err := fmt.Errorf(format, args...)
 	if path != "" {
 		err = fmt.Errorf("%s: %w", path, err)
 	}
+	w.note(n, path, err)
+	*n = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Line: n.Line, Column: n.Column}
+}
+
+func (w *walker) note(n *yaml.Node, path string, err error) {
 	w.errs = append(w.errs, &PlaceError{Pos: token.Position{Filename: w.file.name, Line: n.Line, Column: n.Column}, Err: err})
+	if path != "" {
+		w.file.wrong = append(w.file.wrong, path)
+	}
 }
 
 // syntax turns the YAML library's "yaml: line 3: ..." into places.
@@ -202,6 +220,8 @@ func (w *walker) mapping(n *yaml.Node, t reflect.Type, path string) {
 		return
 	}
 	seen := map[string]bool{}
+	kept := n.Content[:0:0]
+	defer func() { n.Content = kept }()
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
 		p := k.Value
@@ -209,7 +229,7 @@ func (w *walker) mapping(n *yaml.Node, t reflect.Type, path string) {
 			p = path + "." + k.Value
 		}
 		if seen[k.Value] {
-			w.fail(k, "", "%s is given twice", p)
+			w.note(k, p, fmt.Errorf("%s is given twice", p))
 			continue
 		}
 		seen[k.Value] = true
@@ -217,11 +237,12 @@ func (w *walker) mapping(n *yaml.Node, t reflect.Type, path string) {
 		if fields != nil {
 			var ok bool
 			if ft, ok = fields[k.Value]; !ok {
-				w.fail(k, "", "unknown key %q%s%s", k.Value, within(path), nearest(k.Value, fields))
+				w.note(k, p, fmt.Errorf("unknown key %q%s%s", k.Value, within(path), nearest(k.Value, fields)))
 				continue
 			}
 		}
 		w.walk(v, ft, p)
+		kept = append(kept, k, v)
 	}
 }
 
@@ -237,7 +258,13 @@ func (w *walker) scalar(n *yaml.Node, t reflect.Type, path string) {
 			n.Tag = "" // an unquoted ${PORT} may well be a number
 		}
 	}
-	if t == nil || n.ShortTag() == "!!null" || reflect.PointerTo(t).Implements(textType) {
+	if t == nil || n.ShortTag() == "!!null" {
+		return
+	}
+	if reflect.PointerTo(t).Implements(textType) {
+		if err := n.Decode(reflect.New(t).Interface()); err != nil {
+			w.fail(n, path, "%s", strings.TrimPrefix(err.Error(), "yaml: "))
+		}
 		return
 	}
 	if t == durationType {

@@ -105,6 +105,22 @@ func TestDecodeNamesEveryMistakeAndItsPlace(t *testing.T) {
 	}
 }
 
+func TestDecodeGoesOnBesideMistakes(t *testing.T) {
+	c := sample{Mode: "kept"}
+	f, err := Decode("h.yaml", []byte("mode: [a]\ndata: {kep: 1, keep: 3d}\nport: 80\n"), &c, env)
+	if err == nil || f == nil {
+		t.Fatalf("%v, %v", f, err)
+	}
+	if c.Mode != "kept" || c.Port != 80 || c.Data.Keep != 72*time.Hour {
+		t.Errorf("%+v", c)
+	}
+	for path, want := range map[string]bool{"mode": true, "mode.x": true, "data": true, "data.kep": true, "data.keep": false, "port": false, "": false, "mod": false} {
+		if f.Wrong(path) != want {
+			t.Errorf("Wrong(%q) is %v", path, !want)
+		}
+	}
+}
+
 func TestEmptyConfigurationIsFine(t *testing.T) {
 	for _, text := range []string{"", "\n", "# nothing\n", "~\n"} {
 		c := sample{Mode: "kept"}

@@ -47,6 +47,7 @@ type chart struct {
 	Lower    []*float64 `json:"lower,omitempty"`
 	Upper    []*float64 `json:"upper,omitempty"`
 	Expected []*float64 `json:"expected,omitempty"`
+	Unsure   bool       `json:"unsure,omitempty"` // the detector still learns
 }
 
 // mark is something that happened, on the time axis.
@@ -110,6 +111,10 @@ func (c *Console) chartSet(ctx context.Context, ent signal.Entity, name string, 
 			seen[f] = true
 			set.Charts = append(set.Charts, newChart(f, f, unitOf(f), l, bands[bandKey{ent.ID, f}], from, to, cr.Step))
 		}
+	}
+	unsure := c.unsure()[ent.ID]
+	for i := range set.Charts {
+		set.Charts[i].Unsure = unsure
 	}
 	set.Marks, err = c.marks(ctx, ent.ID, from)
 	return set, err

@@ -87,6 +87,9 @@ func (c *Console) runbook(ctx context.Context, r *http.Request) (titled, error) 
 		v.Held = append(v.Held, heldRow{string(h.Entity), h.Execution, h.Failed, h.Since})
 	}
 	for _, p := range b.Parameters {
+		if p.Name == "Entity" {
+			continue // the form's own first field is it
+		}
 		row := parameterRow{Name: p.Name, Type: p.Type, Description: p.Description, Required: p.Required}
 		switch d := p.Default.(type) {
 		case nil:

@@ -51,7 +51,7 @@ const (
 type spark struct {
 	Label   string
 	Value   string
-	Outside bool          // beyond its band
+	Outside bool          // beyond a band that can be taken at its word
 	Picture template.HTML // "" when there is nothing to draw
 	Text    string        // what the picture shows, for those who don't see it
 }
@@ -73,6 +73,7 @@ func (c *Console) allSparks(ctx context.Context) map[signal.EntityID][]spark {
 	to := time.Now().Truncate(time.Second)
 	from := to.Add(-sparkSpan)
 	bands := c.bands(ctx, "", from, to, sparkStep)
+	unsure := c.unsure()
 	byEnt := map[signal.EntityID][]spark{}
 	for i, f := range features {
 		lines, err := c.query.queryRange(ctx, f.expr(""), from, to, sparkStep)
@@ -88,7 +89,7 @@ func (c *Console) allSparks(ctx context.Context) map[signal.EntityID][]spark {
 					byEnt[ent][j] = spark{Label: f.Label, Value: "–"}
 				}
 			}
-			byEnt[ent][i] = drawSpark(f, l, bands[bandKey{ent, f.Name}], from, to)
+			byEnt[ent][i] = drawSpark(f, l, bands[bandKey{ent, f.Name}], unsure[ent], from, to)
 		}
 	}
 	c.sparks.at, c.sparks.byEnt = time.Now(), byEnt
@@ -147,8 +148,24 @@ func (c *Console) bands(ctx context.Context, entity signal.EntityID, from, to ti
 // Size of a little chart, in the units of its view box.
 const sparkWidth, sparkHeight = 120.0, 30.0
 
+// sureFrom is the confidence of a detector from which a value beyond its band is shown as such: of one that has seen minutes the
+// band is narrow by chance, and nothing should look alarming while it learns.
+const sureFrom = 0.5
+
+// unsure returns the entities whose detectors have not seen enough for that.
+func (c *Console) unsure() map[signal.EntityID]bool {
+	out := map[signal.EntityID]bool{}
+	if c.loop.Learning == nil {
+		return out
+	}
+	for _, l := range c.loop.Learning.Learning() {
+		out[l.Entity] = out[l.Entity] || l.Confidence < sureFrom
+	}
+	return out
+}
+
 // drawSpark draws a line over its band.
-func drawSpark(f feature, l line, b band, from, to time.Time) spark {
+func drawSpark(f feature, l line, b band, unsure bool, from, to time.Time) spark {
 	s := spark{Label: f.Label, Value: f.Unit.format(l.last())}
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for _, vs := range [][]float64{l.Values, b.Lower.Values, b.Upper.Values} {
@@ -194,8 +211,11 @@ func drawSpark(f feature, l line, b band, from, to time.Time) spark {
 		points(&w, b.Lower.Times, b.Lower.Values, true)
 		w.WriteString(`"/>`)
 		lower, upper := b.Lower.last(), b.Upper.last()
-		s.Outside = l.last() > upper || l.last() < lower
+		s.Outside = !unsure && (l.last() > upper || l.last() < lower)
 		s.Text += ", expected " + f.Unit.format(lower) + " to " + f.Unit.format(upper)
+		if unsure {
+			s.Text += ", still learning"
+		}
 	}
 	w.WriteString(`<polyline class="line" points="`)
 	points(&w, l.Times, l.Values, false)

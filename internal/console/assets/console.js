@@ -240,8 +240,8 @@
     const has = lo != null && hi != null;
     cap.children[0].textContent = c.label;
     cap.children[1].textContent = v == null ? "–" : fmt(v);
-    cap.children[2].textContent = (at == null ? "" : clock(new Date(c.t[i] * 1000)) + " · ") + (has ? "expected " + fmt(lo) + " to " + fmt(hi) : "nothing expected yet");
-    fig.classList.toggle("outside", has && v != null && (v > hi || v < lo));
+    cap.children[2].textContent = (at == null ? "" : clock(new Date(c.t[i] * 1000)) + " · ") + (has ? "expected " + fmt(lo) + " to " + fmt(hi) + (c.unsure ? ", still learning" : "") : "nothing expected yet");
+    fig.classList.toggle("outside", has && !c.unsure && v != null && (v > hi || v < lo));
   }
   let asking = false;
   async function charts() {
