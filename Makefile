@@ -6,6 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LISTEN ?= 127.0.0.1:8080
 DATA ?= ./.data
 CONFIG ?=
+FUZZTIME ?= 10m
 
 .DEFAULT_GOAL := help
 
@@ -74,6 +75,8 @@ bench-access: ## unusual access: figures beside the peers' on simulated organisa
 .PHONY: soak
 soak: build ## slow: 100 kills under load, 10 million pattern comparisons, an hour's loop, fuzzing
 	HOMEOSTAT_SOAK=1 $(GO) test -timeout 4h -run 'Soak|Kill|Crash' -v ./eventpattern ./internal/... ./automation ./cmd/homeostat
+	@for f in automation:FuzzParse automation:FuzzReferences automation:FuzzPath automation:FuzzPattern eventpattern:FuzzTransform internal/runbook:FuzzCalendar; do \
+		echo "fuzzing $$f for $(FUZZTIME)"; $(GO) test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(FUZZTIME) ./$${f%%:*} || exit 1; done
 
 .PHONY: clean
 clean: ## remove what was built

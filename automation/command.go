@@ -129,6 +129,11 @@ func (p *parser) plugin(n node, s *Step, where string, last bool) {
 		p.errorf(v.pos, "%s: %q is not a plugin%s", where, s.Action, why)
 		return
 	}
+	if known.platform == "Windows" {
+		p.warnf(v.pos, "%s: %s is for Windows: on any other host it is skipped", where, s.Action)
+	} else if s.Action != "aws:runShellScript" {
+		p.warnf(v.pos, "%s: %s can't be run here, though AWS can", where, s.Action)
+	}
 	in, ok := n.get("inputs")
 	if !ok {
 		in = node{pos: n.pos, kind: mapNode}

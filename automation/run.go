@@ -233,6 +233,13 @@ func (f *frame) after(steps []Step, i int, e Entry, result *end) string {
 	if s.IsCritical || s.OnFailure == "Abort" {
 		decide(e.State)
 	}
+	if to, ok := strings.CutPrefix(s.OnCancel, "step:"); ok && e.State == TimedOut && s.OnFailure == "Abort" {
+		// A time that is up stops the step as a person does: what it left half done is put away on the same path.
+		if f.cancelAt.IsZero() {
+			f.cancelAt = e.Ended
+		}
+		return to
+	}
 	to, jump := strings.CutPrefix(s.OnFailure, "step:")
 	switch {
 	case s.IsEnd || s.OnFailure == "Abort":

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -384,5 +385,30 @@ func TestPruneTakesWhatHasEndedAlone(t *testing.T) {
 	}
 	if x := s.await(t, waits, waiting); len(x.Steps) != 2 {
 		t.Errorf("%+v", x)
+	}
+}
+
+// An event that comes a thousand times, from many at once, starts one execution.
+func TestEventAThousandTimesStartsOne(t *testing.T) {
+	s := startTest(t, quick(), gone)
+	ev := alert(1, "in-1")
+	var g sync.WaitGroup
+	for range 8 {
+		g.Go(func() {
+			for range 125 {
+				if _, err := s.fire(t.Context(), ev, Target{Runbook: "Fix", Mode: signal.Auto}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	g.Wait()
+	x := s.await(t, signal.MakeID(signal.KindExecution, ev.ID, "r", "Fix"), ended)
+	xs, _, err := s.Executions(t.Context(), signal.Query{})
+	if err != nil || len(xs) != 1 || x.State != signal.Success || len(s.world.changes()) != 1 {
+		t.Errorf("%d executions, %q, %v: %+v", len(xs), s.world.changes(), err, x)
+	}
+	if _, err := s.store.Audit.Verify(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
