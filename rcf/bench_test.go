@@ -29,9 +29,11 @@ func BenchmarkScoreUpdate(b *testing.B) {
 		}
 	}
 	for _, shingle := range []int{1, 8} { // as thousands of series would have it
-		b.Run(fmt.Sprintf("dims=1/shingle=%d/trees=10/samples=128", shingle), func(b *testing.B) {
-			scoreUpdate(b, 1, Config{NumTrees: 10, NumSamplesPerTree: 128, ShingleSize: shingle, Seed: 1})
-		})
+		for _, compact := range []bool{false, true} {
+			b.Run(fmt.Sprintf("dims=1/shingle=%d/trees=10/samples=128/compact=%v", shingle, compact), func(b *testing.B) {
+				scoreUpdate(b, 1, Config{NumTrees: 10, NumSamplesPerTree: 128, ShingleSize: shingle, Compact: compact, Seed: 1})
+			})
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -16,6 +17,7 @@ func TestBytesAreQuotedBeforehand(t *testing.T) {
 		{8, Config{NumTrees: 50}},
 		{4, Config{NumTrees: 100}},
 		{1, Config{NumTrees: 10, NumSamplesPerTree: 128}},
+		{1, Config{NumTrees: 10, NumSamplesPerTree: 128, ShingleSize: 8, Compact: true}},
 		{1, Config{NumTrees: 25, NumSamplesPerTree: 256, ShingleSize: 8}},
 		{1, Config{NumTrees: 30, NumSamplesPerTree: 128, TimeDecay: 0.01}},
 		{3, Config{NumTrees: 20, NumSamplesPerTree: 64, ShingleSize: 4}},
@@ -35,6 +37,20 @@ func TestBytesAreQuotedBeforehand(t *testing.T) {
 	}
 	if _, err := (Config{NumTrees: -1}).Bytes(1); !errors.Is(err, ErrRange) {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestCompactForestGivesTheSameScores(t *testing.T) {
+	points := series(1, 3000, 1)
+	c := Config{NumTrees: 10, NumSamplesPerTree: 128, ShingleSize: 8}
+	large := newForest(t, 1, c)
+	c.Compact = true
+	small := newForest(t, 1, c)
+	if !slices.Equal(feed(t, small, points), feed(t, large, points)) {
+		t.Error("scores differ")
+	}
+	if small.Bytes()*10 > large.Bytes()*8 {
+		t.Errorf("%d bytes, in place of %d", small.Bytes(), large.Bytes())
 	}
 }
 

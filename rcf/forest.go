@@ -11,6 +11,7 @@ type Forest struct {
 	shingle int
 	width   int // dim x shingle: of what the trees see
 	samples int // per tree
+	compact bool
 	boxMass int // points from which on a subtree keeps its bounding box
 	decay   float64
 	seed    uint64
@@ -41,11 +42,11 @@ func New(dim int, c Config) (*Forest, error) {
 	}
 	f := &Forest{
 		dim: dim, shingle: c.ShingleSize, width: dim * c.ShingleSize,
-		samples: c.NumSamplesPerTree, decay: max(c.TimeDecay, 0), seed: c.Seed,
+		samples: c.NumSamplesPerTree, decay: max(c.TimeDecay, 0), seed: c.Seed, compact: c.Compact,
 		trees: make([]tree, c.NumTrees),
 	}
 	f.clock.interval = c.Interval
-	f.boxMass = boxMassOf(f.width)
+	f.boxMass = c.boxMass(dim)
 	f.points.dim, f.points.width, f.boxes.width = f.dim, f.width, f.width
 	f.recent = make([]float32, 0, f.width)
 	if f.width > lanes {

@@ -8,7 +8,7 @@ import (
 
 // A model, little endian:
 //
-//	"rcf\x03"  dim u32  shingle u32  trees u32  samples u32  size u32  decay f64  age f64  seed u64  seen u64
+//	"rcf\x04"  dim u32  shingle u32  trees u32  samples u32  size u32  compact u32 (0, 1)  decay f64  age f64  seed u64  seen u64
 //	clock    interval i64 (ns), begun u64 (0, 1), last i64 (Unix microseconds), imputed 4 x u64
 //	weights  dim x f32
 //	recent   count u32, then that many f32
@@ -20,9 +20,9 @@ import (
 //
 // size is how many points each tree has. Boxes and masses are worked out again when the model is read; nodes and points need
 // not be in the same places, as no result depends on that.
-const magic = "rcf\x03"
+const magic = "rcf\x04"
 
-const headLength = 4 + 5*4 + 4*8 + 7*8
+const headLength = 4 + 6*4 + 4*8 + 7*8
 
 // The kinds of node in a model.
 const (
@@ -36,7 +36,11 @@ func (f *Forest) AppendBinary(b []byte) ([]byte, error) {
 	begin := len(b)
 	b = append(b, magic...)
 	le := binary.LittleEndian
-	for _, v := range [5]int{f.dim, f.shingle, len(f.trees), f.samples, int(f.trees[0].size)} {
+	compact := 0
+	if f.compact {
+		compact = 1
+	}
+	for _, v := range [6]int{f.dim, f.shingle, len(f.trees), f.samples, int(f.trees[0].size), compact} {
 		b = le.AppendUint32(b, uint32(v))
 	}
 	b = le.AppendUint64(b, math.Float64bits(f.decay))

@@ -41,6 +41,7 @@ func decode(data []byte) (*Forest, error) {
 	dim := int(r.u32())
 	c := Config{ShingleSize: int(r.u32()), NumTrees: int(r.u32()), NumSamplesPerTree: int(r.u32())}
 	size := int(r.u32())
+	c.Compact = r.u32() != 0
 	c.TimeDecay = r.f64()
 	age := r.f64()
 	c.Seed = r.u64()

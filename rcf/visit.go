@@ -7,7 +7,7 @@ const (
 	narrow     = 56 // values, at most, that are narrow points: multiples of lanes of them leave the last of 64 free
 	trailDepth = 64 // deeper trees are rare: exponentially spaced points make them
 	boxBatch   = 4  // boxes that are looked at in one go; most climbs end before
-	maxMerge   = 32 // points below a node without a box; see boxMassOf
+	maxMerge   = 32 // points below a node without a box; see Config.boxMass
 )
 
 // scratch is what one call needs to work, on its stack.
@@ -45,19 +45,6 @@ func (s *scratch) room(width int) []float32 {
 }
 
 func padded(width int) int { return (width + lanes - 1) / lanes * lanes }
-
-// boxMassOf returns the mass from which on a subtree keeps its bounding box, until it has two fewer. The box of a smaller one
-// is worked out from its points on the way up: the bottom of the tree has most of the nodes, and so would have most of the
-// boxes. (6 in place of 9 takes a fifth more memory for a twentieth of speed.) Of wide points a box costs as much as two
-// points of the many that it saves reading.
-//
-// Whoever has a box, so have all above it.
-func boxMassOf(width int) int {
-	if width > 256 {
-		return maxMerge
-	}
-	return 9
-}
 
 // descend goes down trees t to t+3 for p, by turns, so that one waits for memory while another compares; no branch depends
 // on a comparison, as half of them would be guessed wrong.
