@@ -132,8 +132,8 @@ func (c *client) unreachable(err error) error {
 	return fmt.Errorf("%s can't be reached: %w", c.base.Redacted(), err)
 }
 
-// refused turns an answer that isn't a success into an error. Configuration is missing where it is a token, and a request that
-// can't be understood is what somebody typed.
+// refused turns an answer that isn't a success into an error. What is missing is configuration where it is a token, and a query
+// that can't be is what somebody typed.
 func (c *client) refused(code int, text []byte) error {
 	var p struct {
 		Detail string `json:"detail"`
@@ -147,11 +147,13 @@ func (c *client) refused(code int, text []byte) error {
 	}
 	var detail strings.Builder
 	detail.WriteString(p.Detail)
+	usage := code == http.StatusUnauthorized
 	for _, e := range p.Errors {
+		usage = usage || strings.HasPrefix(e.Location, "query.")
 		detail.WriteString("; " + strings.TrimSpace(e.Location+" "+e.Message))
 	}
 	err := errors.New(clean(detail.String()))
-	if code == http.StatusUnauthorized || code == http.StatusUnprocessableEntity {
+	if usage {
 		return &exitError{2, err}
 	}
 	return err
