@@ -27,7 +27,11 @@ func until(t *testing.T, ctx context.Context, what, condition string) {
 	t.Helper()
 	wctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	if _, err := chromedp.Run(wctx, chromedp.Poll[bool](condition)); err != nil {
+	_, err := chromedp.Run(wctx, chromedp.Poll[bool](condition))
+	for err != nil && strings.Contains(err.Error(), "Cannot find context") { // the page was left meanwhile: it is asked of the next
+		_, err = chromedp.Run(wctx, chromedp.Poll[bool](condition))
+	}
+	if err != nil {
 		shoot(t, ctx, "stuck")
 		untroubled(t, ctx, what)
 		t.Fatalf("%s: not so: %s: %v", what, condition, err)
