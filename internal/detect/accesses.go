@@ -32,7 +32,7 @@ type accesses struct {
 	name  string
 	d     *access.Detector
 	found []signal.Finding
-	state []byte // as last encoded; nil when something has come since
+	mark
 }
 
 func newAccesses(c Config) *accesses {
@@ -41,23 +41,24 @@ func newAccesses(c Config) *accesses {
 }
 
 func (d *accesses) bytes() ([]byte, error) {
-	if d.state == nil {
-		var buf bytes.Buffer
-		if err := d.d.Checkpoint(&buf); err != nil {
-			return nil, err
-		}
-		d.state = buf.Bytes()
-	}
-	return d.state, nil
+	var buf bytes.Buffer
+	err := d.d.Checkpoint(&buf)
+	return buf.Bytes(), err
 }
 
 // judge lets the detectors of accesses look at a batch, and publishes what they say.
-func (r *Runner) judge(ctx context.Context, pub Publisher, b *signal.Batch) error {
+func (r *Runner) judge(ctx context.Context, pub Publisher, seq uint64, b *signal.Batch) error {
 	if len(b.Accesses) == 0 {
 		return nil
 	}
 	for _, d := range r.accesses {
-		d.state = nil
+		if d.passes(seq) {
+			continue
+		}
+		if !d.dirty && d.saved == 0 {
+			d.saved = seq - 1
+		}
+		d.dirty = true
 		d.found = d.d.Process(d.found[:0], b.Accesses)
 		var events []signal.Event
 		for i := range d.found {

@@ -33,13 +33,16 @@ type Forests struct {
 	inputs   []input
 	step     int64 // Unix milliseconds
 	lateness int64
+	perModel int // bytes
 
 	watched map[string]*watched // by entity, or entity and series
 	roll    roll                // of watched
 	bound   map[signal.SeriesID]binding
-	seq     uint64 // of the batch in hand in the stream; 0 where there is none
-	now     int64  // the latest sample's time so far
-	swept   int64  // when silent entities were last looked for
+	seq     uint64                                   // of the batch in hand in the stream; 0 where there is none
+	shelve  func(key string) ([]byte, uint64, error) // finds a model that is on disk alone, with the batch that it had last
+	lost    int                                      // models that could not be found again
+	now     int64                                    // the latest sample's time so far
+	swept   int64                                    // when silent entities were last looked for
 
 	bands  signal.Batch // what was expected of the intervals closed since the runner last took them
 	closed uint64       // intervals
@@ -58,6 +61,7 @@ type binding struct {
 
 // watched is one model and what gathers for its next point.
 type watched struct {
+	mark
 	entity    signal.EntityID
 	series    string // "all", or the one series
 	names     []string
@@ -75,7 +79,6 @@ type watched struct {
 	wait      *training // history is being read for it
 	untrained bool      // and should be
 	version   string    // the model that a person chose; "" for one that learns by itself here
-	from      uint64    // the first batch that its state has not seen: what is read again after a restart is not news to all
 }
 
 // New returns a detector for one entry of the configuration.
@@ -88,7 +91,11 @@ func New(c Config) (*Forests, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Forests{c: c, inputs: ins, step: c.Interval.Milliseconds()}
+	q, err := c.Quote(1, 0)
+	if err != nil {
+		return nil, err
+	}
+	d := &Forests{c: c, inputs: ins, step: c.Interval.Milliseconds(), perModel: q.PerModel}
 	d.lateness = min(d.step/10, 5000)
 	d.reset()
 	if _, err := d.newWatched("", "", ins[:1]); err != nil {
@@ -177,7 +184,7 @@ func (d *Forests) watch(s *signal.Series, i int) *watched {
 		series, ins = s.Labels.String(), d.inputs[i:i+1]
 		key += "\x00" + series
 	}
-	if w, ok := d.watched[key]; ok {
+	if w := d.find(key); w != nil {
 		return w
 	}
 	w, err := d.newWatched(s.Entity, series, ins)
@@ -185,9 +192,18 @@ func (d *Forests) watch(s *signal.Series, i int) *watched {
 		// New has made one of these already: what is left can't fail.
 		panic(fmt.Sprintf("detector %s: %v", d.c.Name, err))
 	}
+	w.saved = max(d.seq, 1) - 1
 	d.watched[key] = w
 	d.enroll(w)
 	return w
+}
+
+// find returns the model of that key, from disk where it is there alone; nil where there is none.
+func (d *Forests) find(key string) *watched {
+	if w, ok := d.watched[key]; ok {
+		return w
+	}
+	return d.wake(key)
 }
 
 func (d *Forests) newWatched(entity signal.EntityID, series string, ins []input) (*watched, error) {
@@ -220,19 +236,20 @@ func (d *Forests) newWatched(entity signal.EntityID, series string, ins []input)
 
 // newModel returns a model for w that has seen nothing.
 func (d *Forests) newModel(w *watched) (*Model, error) {
-	c := ModelConfig{Interval: d.c.Interval, Alarms: d.c.Alarms, Percentile: d.c.Percentile}
+	var features []Feature
 	for _, in := range w.ins {
-		c.Features = append(c.Features, in.Feature)
+		features = append(features, in.Feature)
 	}
-	return NewModel(c)
+	return NewModel(d.c.model(features))
 }
 
 // take adds a sample to its interval, and closes what it shows to be over.
 func (d *Forests) take(dst []signal.Anomaly, m *meter, t int64, v float64, batch string) []signal.Anomaly {
 	w := m.w
-	if d.seq < w.from {
+	if w.passes(d.seq) {
 		return dst
 	}
+	w.dirty = true
 	k := floorDiv(t, d.step)
 	if !w.begun {
 		w.at, w.begun = k, true
@@ -369,9 +386,17 @@ func (d *Forests) silence() int64 { return max(10*d.step, 300_000) }
 func (d *Forests) sweep(dst []signal.Anomaly) []signal.Anomaly {
 	for _, key := range sortedKeys(d.watched) {
 		w := d.watched[key]
-		if !w.begun || d.seq < w.from || d.now-w.last < d.silence() {
+		if w.passes(d.seq) {
 			continue
 		}
+		if d.shelve != nil && d.idle(w) {
+			delete(d.watched, key)
+			continue
+		}
+		if !w.begun || d.now-w.last < d.silence() {
+			continue
+		}
+		w.dirty = true
 		dst = d.close(dst, w, w.at)
 		dst = d.close(dst, w, w.at+1)
 		w.begun = false

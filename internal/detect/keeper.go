@@ -1,10 +1,7 @@
 package detect
 
 import (
-	"bytes"
 	"context"
-	"encoding/gob"
-	"fmt"
 	"sync"
 	"time"
 
@@ -43,7 +40,9 @@ func (k *keeper) run(ctx context.Context) {
 		}
 	}
 	wg.Wait()
-	k.save(ctx)
+	for began := time.Now(); k.save(ctx) > 0 && time.Since(began) < lastSaves; {
+	}
+	k.record(ctx)
 }
 
 // take takes over the bands of b, which it empties.
@@ -109,104 +108,51 @@ func (k *keeper) saves(ctx context.Context) {
 			return
 		case <-due.C:
 		case <-k.swapped:
-			// A model that was swapped is saved soon: what is read again after a crash then meets the same model. All are
-			// written each time, so that of many models that are trained one after the other each would cost all: saving has
-			// a tenth of the time.
+			// A model that was swapped is saved soon: what is read again after a crash then meets the same model. Of many that
+			// are trained one after the other each would cost a save: saving has a tenth of the time.
 			due.Reset(max(0, 9*took-time.Since(last)))
 			continue
 		}
 		began := time.Now()
-		k.save(ctx)
+		left := k.save(ctx)
 		last = time.Now()
 		took = last.Sub(began)
-		due.Reset(k.r.c.Every)
+		due.Reset(k.r.pace(left))
 	}
 }
 
-// save writes the checkpoint. Where it fails the loop goes on: the one before still holds, with more to be read again.
-func (k *keeper) save(ctx context.Context) {
+// save writes what has changed, a slice of it where it is much, and returns about how many slices are left. Where it fails the
+// loop goes on: what was on disk still holds, with more to be read again.
+func (k *keeper) save(ctx context.Context) (left int) {
 	r := k.r
 	began := time.Now()
-	c, states, err := k.cut(ctx)
-	k.record(ctx) // what was said before is recorded before
-	if c.position <= r.position.Load() {
-		return
-	}
 	if r.c.Dir == "" {
-		r.position.Store(c.position)
-		return
-	}
-	var b []byte
-	for i, d := range r.detectors {
-		var buf bytes.Buffer
-		if err == nil {
-			err = gob.NewEncoder(&buf).Encode(states[i])
+		r.state.Lock()
+		if !r.broken {
+			r.position.Store(r.read)
 		}
-		c.states[d.c.Name] = buf.Bytes()
+		r.state.Unlock()
+		k.record(ctx)
+		return 0
 	}
-	if err == nil {
-		b = c.encode()
-		err = replaceFile(r.c.Dir, checkpointName, b)
+	rest := func(took time.Duration) {
+		select {
+		case <-time.After(3 * took):
+		case <-ctx.Done():
+		}
+	}
+	n, left, err := r.slice(rest, func() { k.record(ctx) }) // what was said before is recorded before
+	if n == 0 && err == nil {
+		return 0
 	}
 	r.metrics.checkpoints.Inc()
 	r.hinder("checkpoint", err)
 	if err != nil {
 		r.metrics.checkpointsFailed.Inc()
 		r.log.Error("checkpoint of the detectors could not be written", "err", err)
-		return
+		return 0
 	}
 	r.metrics.checkpointSeconds.Observe(time.Since(began).Seconds())
-	r.metrics.checkpointBytes.Set(float64(len(b)))
-	r.position.Store(c.position)
-}
-
-// cut gathers the state of the detectors over samples model by model, between the batches, so that none of them waits for more than one
-// model. Each is saved with the batch up to which it is true: what is read again from the checkpoint's position on is new only
-// to those that were saved before it. Between two models it rests, so that it takes a quarter of a core.
-func (k *keeper) cut(ctx context.Context) (c checkpoint, states []forestsState, err error) {
-	r := k.r
-	keys := make([][]string, len(r.detectors))
-	r.state.Lock()
-	if r.broken {
-		r.state.Unlock()
-		return c, nil, nil
-	}
-	c = checkpoint{r.read, map[string][]byte{}}
-	for i, d := range r.detectors {
-		states = append(states, forestsState{Config: d.fingerprint(), Now: d.now, Swept: d.swept})
-		keys[i] = sortedKeys(d.watched)
-	}
-	todo := r.c.Dir != "" && c.position > r.position.Load()
-	for _, d := range r.accesses {
-		if todo && err == nil {
-			c.states[d.name], err = d.bytes()
-		}
-	}
-	r.state.Unlock()
-	if !todo || err != nil {
-		return c, states, err
-	}
-	for i, d := range r.detectors {
-		for _, key := range keys[i] {
-			r.state.Lock()
-			if r.broken {
-				r.state.Unlock()
-				return checkpoint{}, nil, nil
-			}
-			began := time.Now()
-			s, err := d.watched[key].save(d)
-			s.From = r.read + 1
-			took := time.Since(began)
-			r.state.Unlock()
-			if err != nil {
-				return c, states, fmt.Errorf("detector %s, %q: %w", d.c.Name, key, err)
-			}
-			states[i].Watched = append(states[i].Watched, s)
-			select {
-			case <-time.After(3 * took):
-			case <-ctx.Done():
-			}
-		}
-	}
-	return c, states, nil
+	r.metrics.checkpointBytes.Set(float64(n))
+	return left
 }

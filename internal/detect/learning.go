@@ -21,12 +21,15 @@ func (r *Runner) Learning() []signal.Learning {
 // learn takes the picture that Learning shows. Run's goroutine alone calls it, or what makes the Runner.
 func (r *Runner) learn() {
 	var all []signal.Learning
+	bytes := int64(0)
 	for _, d := range r.detectors {
+		bytes += int64(len(d.watched)) * int64(d.perModel)
 		all = d.learning(all)
 	}
 	for _, d := range r.accesses {
 		all = append(all, d.d.Learning()...)
 	}
+	r.bytes.Store(bytes)
 	r.mu.Lock()
 	r.learning = all
 	r.mu.Unlock()

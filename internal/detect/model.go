@@ -22,6 +22,7 @@ type ModelConfig struct {
 	Interval   time.Duration // between points: turns Alarms into a share of the points. When 0, the median of the first gaps
 	Alarms     Rate          // false alarms that are put up with; one a week when zero
 	Percentile float64       // above 0: the threshold is this percentile of the scores, as AIOps recipes have it
+	Small      bool          // a twelfth of the memory: where models of one series come by the thousand
 	Seed       uint64
 }
 
@@ -154,7 +155,7 @@ func NewModel(c ModelConfig) (*Model, error) {
 		m.features[i] = newFeature()
 	}
 	for i, s := range c.shingles() {
-		f, err := rcf.New(n, rcf.Config{NumTrees: trees / len(c.shingles()), ShingleSize: s, Seed: c.Seed + uint64(i)})
+		f, err := rcf.New(n, c.forest(i, s))
 		if err != nil {
 			return nil, err
 		}

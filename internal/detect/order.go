@@ -186,9 +186,6 @@ func (r *Runner) obey(ctx context.Context, pub Publisher, o *signal.Order, batch
 	d, err := r.detector(o.Detector)
 	var ev signal.Event
 	if err == nil {
-		if w := d.watched[key(o.Entity, o.Series)]; w != nil && d.seq < w.from {
-			return nil // its state has it, and it was told, before it was saved
-		}
 		head := signal.Head{ID: o.ID, Entity: o.Entity, Cause: []string{batch}, Severity: signal.Info}
 		switch o.Do {
 		case signal.Mute, signal.Confirm:
@@ -197,6 +194,9 @@ func (r *Runner) obey(ctx context.Context, pub Publisher, o *signal.Order, batch
 		case signal.Use:
 			ev, err = r.exchange(d, o, head)
 		}
+	}
+	if errors.Is(err, errPassed) {
+		return nil
 	}
 	if err != nil {
 		r.metrics.ordersFailed.Inc()
@@ -207,11 +207,21 @@ func (r *Runner) obey(ctx context.Context, pub Publisher, o *signal.Order, batch
 	return r.send(ctx, pub, d.c.Name, ev)
 }
 
+// errPassed means that the order was carried out before the model was saved, and told of then.
+var errPassed = errors.New("carried out before")
+
 // judge moves the threshold of the model that found the anomaly.
 func (d *Forests) judge(o *signal.Order, head signal.Head) (signal.Event, error) {
 	judgement := Muted
 	if o.Do == signal.Confirm {
 		judgement = Confirmed
+	}
+	w := d.find(key(o.Entity, o.Series))
+	if w == nil {
+		return signal.Event{}, fmt.Errorf("%s: %w", o.Entity, ErrNoModel)
+	}
+	if w.passes(d.seq) {
+		return signal.Event{}, errPassed
 	}
 	a := signal.Anomaly{Head: signal.Head{ID: o.Anomaly, Entity: o.Entity}, Score: o.Score}
 	if o.Series != "all" {
@@ -221,7 +231,8 @@ func (d *Forests) judge(o *signal.Order, head signal.Head) (signal.Event, error)
 	if err != nil {
 		return signal.Event{}, err
 	}
-	m := d.watched[key(o.Entity, o.Series)].model
+	w.dirty, w.soon = true, true
+	m := w.model
 	before, after := m.threshold(adj.Before), m.threshold(adj.After)
 	reason := fmt.Sprintf("%s was %s by %s: the threshold of detector %s for %s went from %.3g to %.3g",
 		o.Anomaly, judgement, o.By, o.Detector, o.Entity, before, after)
@@ -240,9 +251,12 @@ func withNote(reason, note string) string {
 
 // exchange puts another model into the place of the one in use, which is kept as it is at this moment.
 func (r *Runner) exchange(d *Forests, o *signal.Order, head signal.Head) (signal.Event, error) {
-	w := d.watched[key(o.Entity, o.Series)]
+	w := d.find(key(o.Entity, o.Series))
 	if w == nil {
 		return signal.Event{}, fmt.Errorf("%s: %w", o.Entity, ErrNoModel)
+	}
+	if w.passes(d.seq) {
+		return signal.Event{}, errPassed
 	}
 	_, state, err := r.versions.load(o.Model)
 	if err != nil {
@@ -271,6 +285,7 @@ func (r *Runner) exchange(d *Forests, o *signal.Order, head signal.Head) (signal
 		return signal.Event{}, err
 	}
 	w.take(next)
+	w.dirty, w.soon = true, true
 	w.wait, w.untrained, w.version = nil, false, o.Model // a training under way is for the model that has left
 	d.enroll(w)
 	reason := fmt.Sprintf("detector %s goes on with model %s for %s, on the word of %s; the one before is kept as %s", o.Detector, o.Model, o.Entity, o.By, kept.ID)

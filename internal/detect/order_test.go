@@ -177,7 +177,7 @@ func TestModelIsExchangedAndTheOneBeforeComesBack(t *testing.T) {
 	}
 	// From the beginning again: the orders are met at their places, and the models' files are there.
 	again := newBook()
-	if err := os.Remove(filepath.Join(dir, checkpointName)); err != nil {
+	if err := os.RemoveAll(filepath.Join(dir, "state")); err != nil {
 		t.Fatal(err)
 	}
 	r = play(t, second(dir), tape, again, nil)

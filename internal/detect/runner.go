@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -55,7 +54,9 @@ type Runner struct {
 	metrics   *metrics
 
 	versions *versions
+	saver    saver
 
+	bytes    atomic.Int64  // that the models in memory come to hold
 	position atomic.Uint64 // of the last checkpoint
 
 	state  sync.Mutex // guards the detectors and what follows: held for a batch, and by the keeper for a model
@@ -127,37 +128,6 @@ func NewRunner(c RunnerConfig, log *slog.Logger, reg prometheus.Registerer) (*Ru
 	return r, r.restore()
 }
 
-func (r *Runner) restore() error {
-	c, aside, err := readCheckpoint(r.c.Dir)
-	if aside != "" {
-		r.log.Error("checkpoint of the detectors can't be used and was set aside; the models learn anew", "file", aside, "err", err)
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("checkpoint of the detectors: %w", err)
-	}
-	for _, d := range r.detectors {
-		state, ok := c.states[d.c.Name]
-		if !ok {
-			continue
-		}
-		if err := d.restoreBytes(state); err != nil {
-			r.log.Warn("state of a detector can't be used; its models learn anew", "detector", d.c.Name, "err", err)
-		}
-	}
-	for _, d := range r.accesses {
-		if state, ok := c.states[d.name]; ok {
-			if err := d.d.Restore(bytes.NewReader(state)); err != nil {
-				r.log.Warn("state of a detector can't be used; its models learn anew", "detector", d.name, "err", err)
-			}
-		}
-	}
-	r.position.Store(c.position)
-	r.read = c.position
-	r.learn()
-	return nil
-}
-
 // Position returns how far into the stream the state on disk reaches: what lies behind it is not needed again.
 func (r *Runner) Position() uint64 { return r.position.Load() }
 
@@ -215,13 +185,17 @@ func (r *Runner) Run(ctx context.Context, stream Reader, pub Publisher, rec Reco
 				return err
 			}
 			k.take(&d.bands)
+			if d.lost > 0 {
+				r.log.ErrorContext(ctx, "models on disk can't be read, and learn anew", "detector", d.c.Name, "models", d.lost)
+				d.lost = 0
+			}
 		}
 		for i := range b.Orders {
 			if err := r.obey(ctx, pub, &b.Orders[i], b.ID); err != nil {
 				return err
 			}
 		}
-		if err := r.judge(ctx, pub, b); err != nil {
+		if err := r.judge(ctx, pub, seq, b); err != nil {
 			return err
 		}
 		r.read = seq

@@ -1,9 +1,7 @@
 package detect
 
 import (
-	"bytes"
 	"context"
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"os"
@@ -133,12 +131,12 @@ func TestKilledRunnerMakesTheSameEvents(t *testing.T) {
 		if r := play(t, second(dir), batches[:cut], got, nil); r.Position() != uint64(cut) {
 			t.Fatalf("position %d after %d", r.Position(), cut)
 		}
-		saved, err := os.ReadFile(filepath.Join(dir, checkpointName))
-		if err != nil {
+		state, saved := filepath.Join(dir, "state"), t.TempDir()
+		if err := os.CopyFS(saved, os.DirFS(state)); err != nil {
 			t.Fatal(err)
 		}
 		play(t, second(dir), batches[:cut+20], got, nil) // this one gets further, and its checkpoint is lost
-		if err := os.WriteFile(filepath.Join(dir, checkpointName), saved, 0o600); err != nil {
+		if err := errors.Join(os.RemoveAll(state), os.CopyFS(state, os.DirFS(saved))); err != nil {
 			t.Fatal(err)
 		}
 		play(t, second(dir), batches, got, nil)
@@ -172,35 +170,42 @@ func TestCheckpointTakenBetweenBatchesIsWhole(t *testing.T) {
 
 	c := second(t.TempDir())
 	c.Every = time.Millisecond // one checkpoint after the other
-	name := filepath.Join(c.Dir, checkpointName)
 	r, err := NewRunner(c, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var saved [][]byte
+	var saved []string
 	var told []uint64 // the last batch whose events were told before each was written
 	apart := 0        // checkpoints whose models are of several places
+	newest := ""
 	ctx, cancel := context.WithCancel(t.Context())
 	err = r.Run(ctx, &tape{batches, cancel, func(i int) {
-		text, err := os.ReadFile(name)
-		if err != nil || len(saved) > 0 && bytes.Equal(saved[len(saved)-1], text) {
+		names, err := filepath.Glob(filepath.Join(c.Dir, "state", "*.segment"))
+		if err != nil || len(names) == 0 || names[len(names)-1] == newest {
 			return // none yet, or none since
 		}
-		saved = append(saved, text)
-		var s forestsState
-		c, err := decodeCheckpoint(text)
-		if err == nil {
-			err = gob.NewDecoder(bytes.NewReader(c.states["host"])).Decode(&s)
+		dir := t.TempDir()
+		for _, name := range names { // a segment never changes: those of one moment are what a kill would leave
+			text, err := os.ReadFile(name)
+			if err != nil {
+				return // gone meanwhile
+			}
+			if err := errors.Join(os.MkdirAll(filepath.Join(dir, "state"), 0o700), os.WriteFile(filepath.Join(dir, "state", filepath.Base(name)), text, 0o600)); err != nil {
+				t.Error(err)
+			}
 		}
-		if err != nil {
+		newest = names[len(names)-1]
+		s, h, aside, err := openShelf(filepath.Join(dir, "state"))
+		if err != nil || len(aside) > 0 {
 			t.Error(err)
+			return
 		}
-		last := c.position
-		for _, w := range s.Watched {
-			last = max(last, w.From-1)
+		last := h.Position
+		for _, p := range s.index {
+			last = max(last, p.seq)
 		}
-		told = append(told, last)
-		if last > c.position {
+		saved, told = append(saved, dir), append(told, last)
+		if last > h.Position {
 			apart++
 		}
 	}}, &book{events: map[string]signal.Event{}}, nil, nil)
@@ -208,35 +213,25 @@ func TestCheckpointTakenBetweenBatchesIsWhole(t *testing.T) {
 		t.Fatalf("%d checkpoints, %d of several places: %v", len(saved), apart, err)
 	}
 	for i := 0; i < len(saved); i += 1 + len(saved)/8 {
-		again := second(t.TempDir())
-		if err := os.WriteFile(filepath.Join(again.Dir, checkpointName), saved[i], 0o600); err != nil {
-			t.Fatal(err)
-		}
-		position := mustDecode(t, saved[i]).position
 		got := &book{events: map[string]signal.Event{}}
 		play(t, second(""), batches[:told[i]], got, nil)
-		play(t, again, batches, got, nil)
+		play(t, second(saved[i]), batches, got, nil)
 		slices.Sort(got.ids)
 		if ids := slices.Sorted(slices.Values(want.ids)); !slices.Equal(got.ids, ids) {
-			t.Errorf("from the checkpoint at %d: events %v, want %v", position, got.ids, ids)
+			t.Errorf("from checkpoint %d: events %v, want %v", i, got.ids, ids)
 		}
 	}
-}
-
-func mustDecode(t *testing.T, text []byte) checkpoint {
-	t.Helper()
-	c, err := decodeCheckpoint(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 func TestDamagedCheckpointIsSetAside(t *testing.T) {
 	dir := t.TempDir()
 	b := &book{events: map[string]signal.Event{}}
 	play(t, second(dir), faultyTape()[:20], b, nil)
-	name := filepath.Join(dir, checkpointName)
+	names, err := filepath.Glob(filepath.Join(dir, "state", "*.segment"))
+	if err != nil || len(names) != 1 {
+		t.Fatalf("segments %v, %v", names, err)
+	}
+	name := names[0]
 	saved, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
@@ -368,17 +363,4 @@ func TestRunnerStopsWhileTraining(t *testing.T) {
 	if r.Position() != 140 {
 		t.Errorf("position %d", r.Position())
 	}
-}
-
-func FuzzCheckpoint(f *testing.F) {
-	f.Add(checkpoint{7, map[string][]byte{"host": {1, 2}, "": nil}}.encode())
-	f.Fuzz(func(t *testing.T, b []byte) {
-		c, err := decodeCheckpoint(b)
-		if err != nil {
-			return
-		}
-		if again, err := decodeCheckpoint(c.encode()); err != nil || again.position != c.position || len(again.states) != len(c.states) {
-			t.Fatalf("%+v, %v", again, err)
-		}
-	})
 }

@@ -35,7 +35,6 @@ type (
 		Until   int64
 		Wants   bool // training was under way, and begins anew
 		Version string
-		From    uint64 // the first batch that is not in it, where it was saved later than the checkpoint began
 	}
 	meterState struct {
 		ID    signal.SeriesID
@@ -78,7 +77,7 @@ func (d *Forests) Restore(r io.Reader) error {
 	d.reset()
 	d.now, d.swept = s.Now, s.Swept
 	for _, ws := range s.Watched {
-		if err := d.load(ws); err != nil {
+		if _, err := d.load(ws); err != nil {
 			d.reset()
 			return fmt.Errorf("state of detector %s: entity %s: %w", d.c.Name, ws.Entity, err)
 		}
@@ -105,28 +104,53 @@ func (w *watched) save(d *Forests) (watchedState, error) {
 	return s, err
 }
 
+// encode returns w as bytes.
+func (w *watched) encode(d *Forests) ([]byte, error) {
+	s, err := w.save(d)
+	if err != nil {
+		return nil, err
+	}
+	var buf bytes.Buffer
+	err = gob.NewEncoder(&buf).Encode(s)
+	return buf.Bytes(), err
+}
+
+// decode adds to d what encode returned after the message seq.
+func (d *Forests) decode(state []byte, seq uint64) (*watched, error) {
+	var s watchedState
+	if err := gob.NewDecoder(bytes.NewReader(state)).Decode(&s); err != nil {
+		return nil, err
+	}
+	w, err := d.load(s)
+	if err != nil {
+		return nil, fmt.Errorf("entity %s: %w", s.Entity, err)
+	}
+	w.mark = mark{from: seq, saved: seq}
+	return w, nil
+}
+
 // load adds what save returned to d.
-func (d *Forests) load(s watchedState) error {
+func (d *Forests) load(s watchedState) (*watched, error) {
 	ins, key := d.inputs, string(s.Entity)
 	if d.c.Each {
 		if s.Input < 0 || s.Input >= len(ins) {
-			return errors.New("no such input")
+			return nil, errors.New("no such input")
 		}
 		ins = ins[s.Input : s.Input+1]
 		key += "\x00" + s.Series
 	}
 	w, err := d.newWatched(s.Entity, s.Series, ins)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := w.model.UnmarshalBinary(s.Model); err != nil {
-		return err
+		return nil, err
 	}
 	w.at, w.begun, w.last, w.batch, w.until = s.At, s.Begun, s.Last, s.Batch, s.Until
-	w.untrained, w.version, w.from = s.Wants, s.Version, s.From
+	w.untrained, w.version = s.Wants, s.Version
 	for _, ms := range s.Meters {
 		if ms.Input < 0 || ms.Input >= len(ins) || ms.Part < 0 || ms.Part > 1 {
-			return errors.New("a series of no input")
+			return nil, errors.New("a series of no input")
 		}
 		m := &meter{w, ms.ID, ms.Input, ms.Part, ms.Prev, ms.Time, ms.Seen, ms.Sums}
 		w.meters = append(w.meters, m)
@@ -137,12 +161,12 @@ func (d *Forests) load(s watchedState) error {
 	if len(s.Open) > 0 {
 		w.open = new(signal.Anomaly)
 		if err := json.Unmarshal(s.Open, w.open); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	d.watched[key] = w
 	d.enroll(w)
-	return nil
+	return w, nil
 }
 
 // modelData is a model as bytes hold it.
@@ -240,5 +264,3 @@ func (m *Model) UnmarshalBinary(data []byte) error {
 
 // forgetOpen makes the model forget that an anomaly is under way.
 func (m *Model) forgetOpen() { m.state.Open, m.state.Quiet, m.state.Above = false, 0, 0 }
-
-func (d *Forests) restoreBytes(state []byte) error { return d.Restore(bytes.NewReader(state)) }

@@ -348,4 +348,5 @@ func (t *training) adopt() {
 	}
 	t.model.quick = false
 	w.take(t.model)
+	w.dirty, w.soon = true, true
 }
