@@ -197,9 +197,9 @@ func TestIdleModelsLieOnDiskAlone(t *testing.T) {
 			}
 		}
 	}
-	r := play(t, gauges(dir), tape[:60], newBook(), nil) // and saves
-	r = play(t, gauges(dir), tape[:150], newBook(), nil)
-	r = play(t, gauges(dir), tape[:199], newBook(), nil)
+	play(t, gauges(dir), tape[:60], newBook(), nil) // and saves
+	play(t, gauges(dir), tape[:150], newBook(), nil)
+	r := play(t, gauges(dir), tape[:199], newBook(), nil)
 	if n := len(r.detectors[0].watched); n != 5 {
 		t.Errorf("%d models in memory, want 5", n)
 	}
