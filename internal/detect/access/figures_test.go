@@ -1,10 +1,13 @@
 package access_test
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/netip"
 	"os"
+	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -117,4 +120,46 @@ func BenchmarkFigures(b *testing.B) {
 	for _, p := range peers {
 		fmt.Printf("%-12s %s\n", p.name, p.sum.Mean(b.N*(to-from+1)))
 	}
+}
+
+// BenchmarkMemory says what a detector holds of an organisation of a thousand users after 104 days.
+func BenchmarkMemory(b *testing.B) {
+	var rows []signal.Access
+	for seed := range 13 {
+		w := accesstest.New(uint64(seed) + 100)
+		shift := accesstest.New(100).Begin.Sub(w.Begin).Milliseconds()
+		for _, a := range w.Accesses {
+			a.User, a.ID = fmt.Sprint(seed, "-", a.User), fmt.Sprint(seed, "-", a.ID)
+			a.Time += shift
+			rows = append(rows, a)
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b signal.Access) int { return cmp.Compare(a.Time, b.Time) })
+	heap := func() float64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	for b.Loop() {
+		before := heap()
+		d := access.New(access.Config{})
+		for i := range rows {
+			d.Observe(&rows[i])
+		}
+		b.ReportMetric((heap()-before)/1e6, "MB")
+		var state counter
+		if err := d.Checkpoint(&state); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(state)/1e6, "MB-state")
+	}
+	b.ReportMetric(float64(len(rows)*b.N)/b.Elapsed().Seconds(), "accesses/s")
+}
+
+type counter int
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
 }
