@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"homeostat/internal/action/aws"
 	"homeostat/internal/bus"
 	"homeostat/internal/history"
 	"homeostat/internal/incident"
@@ -88,12 +90,22 @@ func (i accessIngest) Ingest(ctx context.Context, text []byte) (string, error) {
 	return i.bus.Ingest(ctx, text)
 }
 
-// openTrail makes the source over a trail's folder; nil where none is configured.
-func openTrail(_ context.Context, c cloudtrail.Config, state string, log *slog.Logger, reg prometheus.Registerer) (*cloudtrail.Source, error) {
-	if c.Dir == "" {
-		return nil, nil
+// openTrail makes the source over a trail's folder or bucket; nil where none is configured.
+func openTrail(ctx context.Context, cfg *Config, state string, log *slog.Logger, reg prometheus.Registerer) (*cloudtrail.Source, error) {
+	c := cfg.Sources.CloudTrail
+	switch {
+	case c.Bucket != "":
+		where := cfg.AWS
+		where.Region = cmp.Or(c.Region, where.Region)
+		sessions, err := aws.Open(ctx, where)
+		if err != nil {
+			return nil, err
+		}
+		return cloudtrail.New(c, cloudtrail.NewBucket(c, sessions.Of("", "")), state, log, reg)
+	case c.Dir != "":
+		return cloudtrail.New(c, nil, state, log, reg)
 	}
-	return cloudtrail.New(c, nil, state, log, reg)
+	return nil, nil
 }
 
 // conditions tells verify whether what an event told of still holds.

@@ -186,6 +186,9 @@ func (c *Config) check(f *config.File) (*parts, error) {
 	if c.Sources.CloudTrail.Dir != "" && c.Sources.CloudTrail.Bucket != "" {
 		fail("sources.cloudtrail.bucket", "dir and bucket: want one of them")
 	}
+	if c.Sources.CloudTrail.Bucket != "" && c.Sources.CloudTrail.Region == "" && c.AWS.Region == "" {
+		fail("sources.cloudtrail.bucket", "a bucket needs its region, here or in aws.region")
+	}
 	for _, err := range split(c.Config.Check()) {
 		path, msg, ok := strings.Cut(err.Error(), ": ")
 		if !ok {

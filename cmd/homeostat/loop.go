@@ -109,7 +109,7 @@ func openLoop(ctx context.Context, cfg Config, p *parts, dir *dataDir, log *slog
 		return l, err
 	}
 	l.received = remotewrite.Handler(l.samples, cfg.Sources.RemoteWrite, log.With("source", "remotewrite"), reg)
-	if l.trail, err = openTrail(ctx, cfg.Sources.CloudTrail, dir.join("cloudtrail.json"), log.With("source", "cloudtrail"), reg); err != nil {
+	if l.trail, err = openTrail(ctx, &cfg, dir.join("cloudtrail.json"), log.With("source", "cloudtrail"), reg); err != nil {
 		return l, err
 	}
 	l.otlp = otlp.Handler(l.samples, cfg.Sources.OTLP, log.With("source", "otlp"), reg)

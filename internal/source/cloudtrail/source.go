@@ -30,7 +30,7 @@ type Config struct {
 	Bucket string `yaml:"bucket"`
 	// What stands before AWSLogs/ in the bucket.
 	Prefix string `yaml:"prefix"`
-	// Region of the bucket; the SDK's own where it is empty.
+	// Region of the bucket; aws.region where it is empty.
 	Region string `yaml:"region"`
 	// How often is looked for new files.
 	Interval time.Duration `yaml:"interval"`
@@ -49,8 +49,8 @@ type File struct {
 
 // Files is where log files lie: a folder, or a bucket.
 type Files interface {
-	// List returns the files that may hold records.
-	List(ctx context.Context) ([]File, error)
+	// List returns the files that may hold records. Of those in read, which maps names to stamps, the older ones may be left out.
+	List(ctx context.Context, read map[string]string) ([]File, error)
 	// Fetch returns the path of a local file with the contents of the one called name, and what to call when it is read.
 	Fetch(ctx context.Context, name string) (local string, done func(), err error)
 }
@@ -135,7 +135,7 @@ func (s *Source) Run(ctx context.Context, sink Sink) error {
 
 // Look reads the files that are new, day by day, each day in the order of time.
 func (s *Source) Look(ctx context.Context, sink Sink) error {
-	list, err := s.files.List(ctx)
+	list, err := s.files.List(ctx, s.read)
 	if err != nil {
 		return err
 	}
@@ -276,7 +276,7 @@ func (s *Source) remember() error {
 // folder is a folder on this machine.
 type folder string
 
-func (d folder) List(ctx context.Context) ([]File, error) {
+func (d folder) List(ctx context.Context, _ map[string]string) ([]File, error) {
 	var out []File
 	err := filepath.WalkDir(string(d), func(name string, e fs.DirEntry, err error) error {
 		if err != nil {
