@@ -41,7 +41,8 @@ type period struct {
 const (
 	maxCalendar    = 1 << 20 // bytes
 	maxEvents      = 5000
-	maxOccurrences = 200_000 // of one rule until now
+	maxOccurrences = 200_000         // of one rule until now
+	maxWork        = 2 * time.Second // for all events
 )
 
 // zone tells wall time, written as if in UTC, from instants.
@@ -269,6 +270,9 @@ func parseZone(c *component) (own, error) {
 			if ob.rule, err = parseRule(r, from, place{time.UTC}); err != nil {
 				return nil, err
 			}
+			if ob.rule.OrigOptions.Freq != rrule.YEARLY {
+				return nil, errors.New("a zone that changes more often than yearly")
+			}
 		}
 		o = append(o, ob)
 	}
@@ -414,6 +418,9 @@ func parseRule(text string, start time.Time, z zone) (*rrule.RRule, error) {
 	if o.Freq == rrule.MINUTELY || o.Freq == rrule.SECONDLY {
 		return nil, errors.New("rules by the minute or second are not supported")
 	}
+	if o.Interval < 0 || o.Interval > 10_000 || o.Count < 0 || start.Year() < 1900 || start.Year() > 2200 {
+		return nil, errors.New("an interval, a count or a begin out of all range")
+	}
 	if until := strings.ToUpper(text); !o.Until.IsZero() && strings.HasSuffix(field(until, "UNTIL"), "Z") {
 		o.Until = z.wall(o.Until)
 	}
@@ -470,7 +477,11 @@ func (p *period) at(t time.Time) (until time.Time, on bool, err error) {
 
 // frozen says whether nothing may be changed at t, and why.
 func (c *calendar) frozen(t time.Time) (why string, frozen bool, err error) {
+	began := time.Now()
 	for i := range c.events {
+		if time.Since(began) > maxWork {
+			return "", true, errors.New("its rules take too long to be worked out")
+		}
 		until, on, err := c.events[i].at(t)
 		if err != nil {
 			return "", true, err
