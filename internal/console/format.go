@@ -33,9 +33,12 @@ func ago(t time.Time) template.HTML {
 	return template.HTML(`<time class="ago" datetime="` + t.Format("2006-01-02T15:04:05.000Z") + `">` + t.Format("2006-01-02 15:04") + ` UTC</time>`) //nolint:gosec // digits
 }
 
-// short cuts an id to what tells it from its neighbours.
+// short cuts an id, or a version that is a hash, to what tells it from its neighbours.
 func short(id string) string {
 	kind, rest, ok := strings.Cut(id, "-")
+	if !ok && len(id) == 64 {
+		return id[:12]
+	}
 	if !ok || len(kind) != 2 || kind == signal.KindBatch || len(rest) <= 8 {
 		return id
 	}
