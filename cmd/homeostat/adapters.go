@@ -130,8 +130,8 @@ func (c *conditions) Holds(ctx context.Context, ev signal.Event) (bool, string, 
 		}
 		return false, a.Rule + " holds no more", nil
 	case signal.UnusualAccess:
-		// CloudTrail tells of accesses minutes late, too late for a look now: that the key or session has no power left is what
-		// the runbook's own last steps assert.
+		// CloudTrail tells of accesses minutes late, too late to be looked at now. That the power is gone is what the last step of
+		// the runbook has read.
 		return false, "what was taken away was looked at by the runbook itself", nil
 	case signal.AnomalyDetected:
 		var a signal.Anomaly
