@@ -115,9 +115,10 @@ func TestThePastFadesByTime(t *testing.T) {
 			}
 		}
 		late := 0
-		for id, refs := range f.points.refs {
+		for id := range f.points.refs.len() {
+			refs := f.points.refs.at(id)
 			if refs > 0 && f.points.at(id)[0] >= 1000 {
-				late += int(refs)
+				late += refs
 			}
 		}
 		return float64(late) / (200 * 64)

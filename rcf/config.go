@@ -99,6 +99,10 @@ func (c Config) Bytes(dim int) (int, error) {
 	trees, samples, width := float64(c.NumTrees), float64(c.NumSamplesPerTree), float64(dim*c.ShingleSize)
 	// A row is held when one of the points that it is in is: shingles make as many chances as they are long.
 	rows := distinctPoints(trees*float64(c.ShingleSize), samples, max(c.TimeDecay, 0))
+	perRow := 1. // references from the trees
+	if c.NumTrees > math.MaxUint8 {
+		perRow = 2
+	}
 	growth := 65. / 64 // half of what grown adds
 	if c.ShingleSize > 1 {
 		growth = 1.1 // room between two squeezes
@@ -117,7 +121,7 @@ func (c Config) Bytes(dim int) (int, error) {
 		slot += 2
 	}
 	total := float64(forestBytes) + trees*float64(treeBytes) + trees*(samples+1)*slot +
-		growth*rows*(4*float64(dim)+2) + boxes*(8*width+2) + 4*(float64(padded(int(width)))+width)
+		growth*rows*(4*float64(dim)+perRow) + boxes*(8*width+2) + 4*(float64(padded(int(width)))+width)
 	if width > lanes {
 		total += 12 * float64(padded(int(width)))
 	}

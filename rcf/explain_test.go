@@ -112,7 +112,8 @@ func TestNeighborsAreNear(t *testing.T) {
 		t.Fatalf("%v, %v", near, err)
 	}
 	var all []float64
-	for id, refs := range f.points.refs {
+	for id := range f.points.refs.len() {
+		refs := f.points.refs.at(id)
 		if refs > 0 {
 			q := f.points.at(id)
 			all = append(all, math.Abs(float64(q[0])-x[0])+math.Abs(float64(q[1])-x[1]))

@@ -204,14 +204,14 @@ func (f *Forest) learn(s *scratch, p []float32) float64 {
 		sum += f.visit(s, p, t, &in, norm)
 		f.ids.set(t*f.stride+int(f.trees[t].spare), id)
 		f.insert(s, p, t, &in)
-		f.points.refs[id]++
+		f.points.hold(id)
 		if out := f.keep(t, k, id); out >= 0 {
 			old := f.ids.at(t*f.stride + out)
 			f.remove(s, t, out)
 			f.points.drop(old)
 		}
 	}
-	if f.points.refs[id] == 0 {
+	if f.points.refs.at(id) == 0 {
 		f.points.release(id)
 	}
 	f.pass(1)

@@ -38,7 +38,7 @@ func feed(t testing.TB, f *Forest, points [][]float64) []float64 {
 
 // checkTrees holds what must be true of every tree after any sequence of inserts and deletes.
 func (f *Forest) checkTrees() error {
-	refs := make([]int, len(f.points.refs))
+	refs := make([]int, f.points.refs.len())
 	boxes := 0
 	for t := range f.trees {
 		tr := &f.trees[t]
@@ -75,8 +75,8 @@ func (f *Forest) checkTrees() error {
 		return fmt.Errorf("%d boxes of %d are lost", len(f.boxes.mass)-boxes, len(f.boxes.mass))
 	}
 	for id, n := range refs {
-		if int(f.points.refs[id]) != n {
-			return fmt.Errorf("point %d has %d references, counted %d", id, f.points.refs[id], n)
+		if f.points.refs.at(id) != n {
+			return fmt.Errorf("point %d has %d references, counted %d", id, f.points.refs.at(id), n)
 		}
 	}
 	return nil

@@ -37,7 +37,7 @@ func (f *Forest) Neighbors(x []float64, k int) ([]Neighbor, error) {
 	near := make([]Neighbor, 0, len(found))
 	for id := range found {
 		q := f.points.at(id)
-		n := Neighbor{Point: make([]float64, f.width), Distance: f.distance(p, q, nil), Trees: int(f.points.refs[id])}
+		n := Neighbor{Point: make([]float64, f.width), Distance: f.distance(p, q, nil), Trees: f.points.refs.at(id)}
 		for d, v := range q {
 			n.Point[d] = float64(v)
 		}

@@ -3,6 +3,7 @@ package rcf
 import (
 	"math"
 	"slices"
+	"unsafe"
 )
 
 // slack is how many values lie behind the last point and the last box, so that eight lanes may be read from any of them.
@@ -17,9 +18,9 @@ const slack = lanes
 type points struct {
 	dim, width int
 	coords     []float32
-	refs       []uint16 // of each row, as the first of a point
-	free       int      // first free place plus 1
-	used       int      // points
+	refs       counts // of each row, as the first of a point
+	free       int    // first free place plus 1
+	used       int    // points
 }
 
 // add stores p, which no tree refers to yet, and for which there is room.
@@ -30,29 +31,28 @@ func (s *points) add(p []float32) int {
 		if id >= 0 {
 			s.free = int(math.Float32bits(s.coords[id*s.width]))
 		} else {
-			id = len(s.refs)
+			id = s.refs.len()
 			s.coords = extendBy(s.coords, s.width)
-			s.refs = grown(s.refs, 1)
+			s.refs.resize(id + 1)
 		}
 		copy(s.at(id), p)
 		return id
 	}
-	rows := len(s.refs)
+	rows := s.refs.len()
 	end := rows * s.dim
 	known := s.width - s.dim // values of p that stand at the end already, unless the series was broken off
 	if end < known || !slices.Equal(s.coords[end-known:end], p[:known]) {
 		known = 0
 	}
 	s.coords = extendBy(s.coords, s.width-known)
-	s.refs = s.refs[:rows+(s.width-known)/s.dim]
-	clear(s.refs[rows:])
+	s.refs.resize(rows + (s.width-known)/s.dim)
 	copy(s.coords[end:], p[known:])
 	clear(s.coords[len(s.coords)-slack:])
 	return (end - known) / s.dim
 }
 
 // full says that there is no room for one more point, if points overlap.
-func (s *points) full() bool { return s.dim < s.width && len(s.refs)+s.width/s.dim > cap(s.refs) }
+func (s *points) full() bool { return s.dim < s.width && s.refs.len()+s.width/s.dim > s.refs.cap() }
 
 // squeeze drops the rows that no point holds, makes room for an eighth more, and returns the new number of each row.
 func (s *points) squeeze() []uint32 {
@@ -60,12 +60,12 @@ func (s *points) squeeze() []uint32 {
 	for r, to := range number {
 		if to != gone {
 			copy(s.coords[int(to)*s.dim:], s.coords[r*s.dim:(r+1)*s.dim])
-			s.refs[to] = s.refs[r]
+			s.refs.set(int(to), s.refs.at(r))
 		}
 	}
-	s.refs = s.refs[:rows]
-	if room := rows + rows/8 + s.width/s.dim + 8; room > cap(s.refs) {
-		s.refs = append(make([]uint16, 0, room), s.refs...)
+	s.refs.resize(rows)
+	if room := rows + rows/8 + s.width/s.dim + 8; room > s.refs.cap() {
+		s.refs.reserve(room)
 		s.coords = append(make([]float32, 0, room*s.dim+slack), s.coords[:rows*s.dim]...)
 	}
 	s.coords = s.coords[:rows*s.dim+slack]
@@ -75,10 +75,10 @@ func (s *points) squeeze() []uint32 {
 
 // live numbers the rows that points hold, and returns how many there are.
 func (s *points) live() (number []uint32, rows int) {
-	number = make([]uint32, len(s.refs))
+	number = make([]uint32, s.refs.len())
 	until := 0
-	for r, refs := range s.refs {
-		if refs > 0 {
+	for r := range number {
+		if s.refs.at(r) > 0 {
 			until = r + s.width/s.dim
 		}
 		number[r] = gone
@@ -98,9 +98,13 @@ func (s *points) at(id int) []float32 {
 	return s.coords[i : i+s.width : i+s.width]
 }
 
+// hold adds one reference.
+func (s *points) hold(id int) { s.refs.set(id, s.refs.at(id)+1) }
+
 // drop takes one reference away and frees the point with its last.
 func (s *points) drop(id int) {
-	if s.refs[id]--; s.refs[id] == 0 {
+	n := s.refs.at(id) - 1
+	if s.refs.set(id, n); n == 0 {
 		s.release(id)
 	}
 }
@@ -113,7 +117,7 @@ func (s *points) release(id int) {
 	}
 }
 
-func (s *points) bytes() int { return 4*cap(s.coords) + 2*cap(s.refs) }
+func (s *points) bytes() int { return 4*cap(s.coords) + s.refs.bytes() }
 
 // boxes holds the bounding boxes that are kept: of each the low corner, then the high one, and the mass of its subtree.
 type boxes struct {
@@ -172,38 +176,76 @@ func grown[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-// indexes is a slice of whole numbers that takes two bytes for each until one needs four.
-type indexes struct {
-	narrow []uint16
-	wide   []uint32 // in place of narrow
+// packed is a slice of whole numbers that takes the narrow type for each until one needs the wide one.
+type packed[N uint8 | uint16, W uint16 | uint32] struct {
+	narrow []N
+	wide   []W // in place of narrow
 }
 
-func (x *indexes) at(i int) int {
+type (
+	indexes = packed[uint16, uint32]
+	counts  = packed[uint8, uint16]
+)
+
+func (x *packed[N, W]) at(i int) int {
 	if x.wide != nil {
 		return int(x.wide[i])
 	}
 	return int(x.narrow[i])
 }
 
-func (x *indexes) set(i, v int) {
-	if x.wide == nil && v > math.MaxUint16 {
-		x.wide = make([]uint32, len(x.narrow))
+func (x *packed[N, W]) set(i, v int) {
+	if x.wide == nil && v > int(^N(0)) {
+		x.wide = make([]W, len(x.narrow), cap(x.narrow))
 		for i, v := range x.narrow {
-			x.wide[i] = uint32(v)
+			x.wide[i] = W(v)
 		}
 		x.narrow = nil
 	}
 	if x.wide != nil {
-		x.wide[i] = uint32(v)
+		x.wide[i] = W(v)
 		return
 	}
-	x.narrow[i] = uint16(v)
+	x.narrow[i] = N(v)
 }
 
-func (x *indexes) bytes() int { return 2*cap(x.narrow) + 4*cap(x.wide) }
+func (x *packed[N, W]) len() int { return len(x.narrow) + len(x.wide) }
+func (x *packed[N, W]) cap() int { return cap(x.narrow) + cap(x.wide) }
+
+// resize makes the length n; what is new is 0.
+func (x *packed[N, W]) resize(n int) {
+	if x.wide != nil {
+		x.wide = resized(x.wide, n)
+	} else {
+		x.narrow = resized(x.narrow, n)
+	}
+}
+
+func resized[T any](s []T, n int) []T {
+	if n <= len(s) {
+		return s[:n]
+	}
+	old := len(s)
+	s = grown(s, n-old)
+	clear(s[old:])
+	return s
+}
+
+// reserve makes room for n in all, and no more.
+func (x *packed[N, W]) reserve(n int) {
+	if x.wide != nil {
+		x.wide = append(make([]W, 0, n), x.wide...)
+	} else {
+		x.narrow = append(make([]N, 0, n), x.narrow...)
+	}
+}
+
+func (x *packed[N, W]) bytes() int {
+	return cap(x.narrow)*int(unsafe.Sizeof(N(0))) + cap(x.wide)*int(unsafe.Sizeof(W(0)))
+}
 
 // restride lays out rows of old values each as rows of width values, the new ones 0.
-func (x *indexes) restride(rows, old, width int) {
+func (x *packed[N, W]) restride(rows, old, width int) {
 	if x.wide != nil {
 		x.wide = restride(x.wide, rows, old, width)
 	} else {

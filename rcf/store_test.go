@@ -37,7 +37,7 @@ func TestPointsAreKept(t *testing.T) {
 			if held[id] != nil {
 				rt.Fatalf("point %d is taken", id)
 			}
-			s.refs[id] = 1
+			s.refs.set(id, 1)
 			held[id] = slices.Clone(p)
 			for len(held) > 20 {
 				ids := make([]int, 0, len(held))
@@ -58,8 +58,8 @@ func TestPointsAreKept(t *testing.T) {
 				}
 			}
 		}
-		if limit := 2 * (20*shingle + 8 + shingle); cap(s.refs) > limit {
-			rt.Fatalf("room for %d rows, held at most %d", cap(s.refs), 20*shingle)
+		if limit := 2 * (20*shingle + 8 + shingle); s.refs.cap() > limit {
+			rt.Fatalf("room for %d rows, held at most %d", s.refs.cap(), 20*shingle)
 		}
 	})
 }

@@ -62,12 +62,12 @@ func (f *Forest) sample(p []float32) {
 		if !ok {
 			continue
 		}
-		f.points.refs[id]++
+		f.points.hold(id)
 		if out := f.keep(t, k, id); out >= 0 {
 			f.points.drop(f.ids.at(t*f.stride + out))
 		}
 	}
-	if f.points.refs[id] == 0 {
+	if f.points.refs.at(id) == 0 {
 		f.points.release(id)
 	}
 	f.pass(1)

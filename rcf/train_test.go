@@ -76,8 +76,9 @@ func TestTrainSamplesEvenly(t *testing.T) {
 		t.Fatal(err)
 	}
 	var fifth [5]int
-	for id, refs := range f.points.refs {
-		fifth[int(f.points.at(id)[0])/200] += int(refs)
+	for id := range f.points.refs.len() {
+		refs := f.points.refs.at(id)
+		fifth[int(f.points.at(id)[0])/200] += refs
 	}
 	for i, n := range fifth {
 		if math.Abs(float64(n)-10000) > 400 { // four standard deviations

@@ -79,11 +79,11 @@ func decode(data []byte) (*Forest, error) {
 			return nil, fmt.Errorf("tree %d: %w", t, err)
 		}
 	}
-	if _, rows := f.points.live(); rows < len(f.points.refs) {
-		return nil, fmt.Errorf("%d rows of points are in no tree", len(f.points.refs)-rows)
+	if _, rows := f.points.live(); rows < f.points.refs.len() {
+		return nil, fmt.Errorf("%d rows of points are in no tree", f.points.refs.len()-rows)
 	}
-	for _, refs := range f.points.refs {
-		if refs > 0 {
+	for id := range f.points.refs.len() {
+		if f.points.refs.at(id) > 0 {
 			f.points.used++
 		}
 	}
@@ -123,7 +123,7 @@ func (f *Forest) decodePoints(r *reader, size int) error {
 	}
 	if n > 0 {
 		f.points.coords = r.floats(make([]float32, 0, n*f.dim+slack), n*f.dim)[:n*f.dim+slack]
-		f.points.refs = make([]uint16, n)
+		f.points.refs.resize(n)
 	}
 	if i := slices.IndexFunc(f.points.coords, unusable); i >= 0 {
 		return first(r.err, fmt.Errorf("row %d of the points: value %d is %v", i/f.dim, i%f.dim, f.points.coords[i]))
@@ -155,18 +155,18 @@ func (f *Forest) decodeTree(r *reader, t, size int) error {
 		}
 		k := key(r.u16())
 		id := 0
-		if len(f.points.refs) > math.MaxUint16 {
+		if f.points.refs.len() > math.MaxUint16 {
 			id = int(r.u32())
 		} else {
 			id = int(r.u16())
 		}
-		if k == 0 || id > len(f.points.refs)-f.shingle || holders[id] {
+		if k == 0 || id > f.points.refs.len()-f.shingle || holders[id] {
 			return first(r.err, fmt.Errorf("slot %d has key %d and point %d", i, k, id))
 		}
 		holders[id], unseen[i] = true, true
 		f.keys[base+i] = k
 		f.ids.set(base+i, id)
-		f.points.refs[id]++
+		f.points.hold(id)
 	}
 	if full && f.keys[base+int(tr.top)] < slices.Max(f.keys[base:base+size+1]) {
 		return fmt.Errorf("slot %d doesn't have the largest key", tr.top)
