@@ -176,8 +176,13 @@ func (f *Forest) visit(s *scratch, p []float32, t int, in *insertion, norm float
 			break
 		}
 		from := n
-		n = f.gather(&s.list, base, f.nodes[base+k].other(below), n)
-		clear(s.ends[from : n-1])
+		if beside := f.nodes[base+k].other(below); beside.leaf() {
+			s.list[n] = int32(f.ids.at(base + beside.id()))
+			n++
+		} else {
+			n = f.gather(&s.list, base, beside, n)
+			clear(s.ends[from : n-1])
+		}
 		s.upto[levels], s.ends[n-1] = int32(n), 8
 		below = ref(k)
 		levels++
@@ -232,26 +237,26 @@ func (f *Forest) visit(s *scratch, p []float32, t int, in *insertion, norm float
 	}
 }
 
-// gather appends to the list the points below c, which has no box and so is small, or holds equal points.
+// gather appends to the list the points below c, which has no box and so is small, or holds equal points. What is still to be
+// gone through waits at the end of the list, which has room for all points in the end.
 func (f *Forest) gather(list *pointList, base int, c ref, n int) int {
-	var stack [maxMerge]ref
-	depth := 0
+	wait := len(list)
 	for {
 		for !c.leaf() {
 			k := f.nodes[base+c.id()]
 			if !k.equal() {
-				stack[depth] = k.right()
-				depth++
+				wait--
+				list[wait] = int32(k.right())
 			}
 			c = k.left()
 		}
 		list[n] = int32(f.ids.at(base + c.id()))
 		n++
-		if depth == 0 {
+		if wait == len(list) {
 			return n
 		}
-		depth--
-		c = stack[depth]
+		c = ref(list[wait])
+		wait++
 	}
 }
 
