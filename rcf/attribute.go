@@ -20,7 +20,13 @@ func (f *Forest) Attribute(high, low, x []float64) error {
 	if err != nil || !f.full() {
 		return err
 	}
+	if f.trees[0].size == 0 {
+		return nil
+	}
 	for t := range f.trees {
+		if t%4 == 0 {
+			f.descend(&s, p, t)
+		}
 		f.attribute(&s, p, t, high, low)
 	}
 	n := float64(len(f.trees))
@@ -31,32 +37,77 @@ func (f *Forest) Attribute(high, low, x []float64) error {
 	return nil
 }
 
-// attribute adds tree t's shares to high and low. On the way up all that was gathered below shrinks by the chance that a cut
-// here parts first, which comes to a weight a level: so the levels are taken from the top.
+// attribute adds tree t's shares to high and low, after descend. It climbs twice: what lies below counts only so far as no cut
+// above parts first, which is known at the top.
 func (f *Forest) attribute(s *scratch, p []float32, t int, high, low []float64) {
+	base := t * f.stride
+	way, stride := s.way(t % 4)
+	foot := f.foot(s, base, t%4, way, stride)
+	box := func(level int) (lo, hi []float32) {
+		return f.boxes.at(f.side.at(base+int(way[level*stride])) - f.boxMass)
+	}
+	f.climb(s, p, foot.levels, 0)
+	var room [trailDepth]float64
+	shares := room[:0] // of each level from the leaf up: first the chance of a cut, then what is added for a unit outside
+	inside := false
+	for i := 0; i < foot.levels && !inside; i++ {
+		inside = s.parts[2*i] == 0
+		shares = append(shares, float64(s.parts[2*i]/max(s.parts[2*i+1], minAbs)))
+	}
+	for level := foot.level - 1; level >= 0 && !inside; level-- {
+		lo, hi := box(level)
+		out, extent := f.parting(p, lo, hi)
+		inside = out == 0
+		shares = append(shares, float64(out/extent))
+	}
 	size := int(f.trees[t].size)
 	rest := newNorm(size)
-	f.walk(s, p, t, func(l *level) bool {
-		if l.out > 0 {
-			chance := float64(l.out / l.extent)
-			unit := rest * chance / float64(l.depth+1) / float64(l.out)
-			for d, v := range p {
-				if v < l.lo[d] {
-					low[d%f.dim] += unit * float64(f.weights[d]*(l.lo[d]-v))
-				} else if v > l.hi[d] {
-					high[d%f.dim] += unit * float64(f.weights[d]*(v-l.hi[d]))
-				}
-			}
-			rest *= 1 - chance
-		} else if l.leaf { // a copy of what is known: strange in no direction, so evenly
-			even := rest * seen(l.depth, l.mass, size) / float64(2*f.dim)
-			for d := range high {
-				high[d] += even
-				low[d] += even
-			}
+	for i := len(shares) - 1; i >= 0; i-- {
+		chance := shares[i]
+		shares[i] = rest * chance / float64(foot.depth-i+1)
+		rest *= 1 - chance
+	}
+	if len(shares) == 1 && inside { // a copy of what is known: strange in no direction, so evenly
+		even := rest * seen(foot.depth, foot.mass, size) / float64(2*f.dim)
+		for d := range high {
+			high[d] += even
+			low[d] += even
 		}
-		return true
-	})
+		return
+	}
+	lo, hi := s.corners(f.width)
+	for i, share := range shares {
+		switch {
+		case i == 0:
+			q := f.points.at(int(s.list[0]))
+			copy(lo, q)
+			copy(hi, q)
+		case i < foot.levels:
+			f.extendAll(s, lo, hi, s.list[s.upto[i-1]:s.upto[i]])
+		default:
+			lo, hi = box(foot.depth - i)
+		}
+		if share > 0 {
+			f.share(share, p, lo, hi, high, low)
+		}
+	}
+}
+
+// share adds share to high and low, in proportion to how far p lies outside the box.
+func (f *Forest) share(share float64, p, lo, hi []float32, high, low []float64) {
+	out := 0.0
+	for d, v := range p {
+		out += float64(f.weights[d] * max(lo[d]-v, v-hi[d], 0))
+	}
+	unit := share / out
+	d := 0
+	for i, v := range p {
+		high[d] += unit * float64(f.weights[i]*max(v-hi[i], 0))
+		low[d] += unit * float64(f.weights[i]*max(lo[i]-v, 0))
+		if d++; d == f.dim {
+			d = 0
+		}
+	}
 }
 
 // level is one node on the way from the root to where a point belongs.

@@ -150,43 +150,11 @@ func (f *Forest) visit(s *scratch, p []float32, t int, in *insertion, norm float
 		return 0
 	}
 	base := t * f.stride
-	lane := t % 4
-	way, stride := s.way(lane)
-	depth, end := s.depth[lane], s.end[lane]
-	mass := 1
-	s.list[0] = int32(f.ids.at(base + end.id()))
-	below := end
-	if depth > 0 {
-		if k := way[(depth-1)*stride]; f.nodes[base+int(k)].equal() {
-			depth--
-			below = ref(k)
-			mass = f.side.at(base + int(k))
-		}
-	}
+	way, stride := s.way(t % 4)
+	foot := f.foot(s, base, t%4, way, stride)
+	depth, levels, level := foot.depth, foot.levels, foot.level
 	if in != nil {
-		*in = insertion{depth: depth, end: below, level: -1}
-	}
-
-	n, levels, level := 1, 1, depth
-	s.upto[0], s.ends[0] = 1, 8
-	box := -1
-	for level > 0 {
-		k := int(way[(level-1)*stride])
-		if box = f.side.at(base+k) - f.boxMass; box >= 0 {
-			break
-		}
-		from := n
-		if beside := f.nodes[base+k].other(below); beside.leaf() {
-			s.list[n] = int32(f.ids.at(base + beside.id()))
-			n++
-		} else {
-			n = f.gather(&s.list, base, beside, n)
-			clear(s.ends[from : n-1])
-		}
-		s.upto[levels], s.ends[n-1] = int32(n), 8
-		below = ref(k)
-		levels++
-		level--
+		*in = insertion{depth: depth, end: foot.end, level: -1}
 	}
 	list := levels
 	score := 0.0
@@ -204,7 +172,7 @@ func (f *Forest) visit(s *scratch, p []float32, t int, in *insertion, norm float
 			switch {
 			case out == 0:
 				if at == depth {
-					score = seen(depth, mass, int(tr.size))
+					score = seen(depth, foot.mass, int(tr.size))
 					at--
 				}
 				if in != nil {
@@ -235,6 +203,49 @@ func (f *Forest) visit(s *scratch, p []float32, t int, in *insertion, norm float
 		}
 		levels = 0
 	}
+}
+
+// foot is the lower end of a way down a tree: the leaf, and the nodes that have points in place of a box.
+type foot struct {
+	depth  int // of the leaf
+	end    ref // the leaf, or the chain of equal points
+	mass   int // of it
+	levels int // in s.list
+	level  int // that stands above them, from 1, or 0
+}
+
+// foot gathers in s.list what lies at the foot of the way of a lane, down the tree at base.
+func (f *Forest) foot(s *scratch, base, lane int, way []uint16, stride int) foot {
+	at := foot{depth: s.depth[lane], end: s.end[lane], mass: 1}
+	s.list[0] = int32(f.ids.at(base + at.end.id()))
+	if at.depth > 0 {
+		if k := way[(at.depth-1)*stride]; f.nodes[base+int(k)].equal() {
+			at.depth--
+			at.end = ref(k)
+			at.mass = f.side.at(base + int(k))
+		}
+	}
+	n, levels, level := 1, 1, at.depth
+	s.upto[0], s.ends[0] = 1, 8
+	for below := at.end; level > 0; level-- {
+		k := int(way[(level-1)*stride])
+		if f.side.at(base+k) >= f.boxMass {
+			break
+		}
+		from := n
+		if beside := f.nodes[base+k].other(below); beside.leaf() {
+			s.list[n] = int32(f.ids.at(base + beside.id()))
+			n++
+		} else {
+			n = f.gather(&s.list, base, beside, n)
+			clear(s.ends[from : n-1])
+		}
+		s.upto[levels], s.ends[n-1] = int32(n), 8
+		below = ref(k)
+		levels++
+	}
+	at.levels, at.level = levels, level
+	return at
 }
 
 // gather appends to the list the points below c, which has no box and so is small, or holds equal points. What is still to be
