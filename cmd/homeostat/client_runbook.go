@@ -364,10 +364,14 @@ func printPlan(w io.Writer, x signal.Execution) {
 		}
 		fmt.Fprintf(w, "\n%d. %s  %s  %s\n", i+1, p.bold(clean(s.Name)), clean(s.Action), p.state(s.Effect))
 		lines := [][2]string{{"", clean(does)}, {"note", clean(s.Note)}, {"error", clean(s.Error)}}
+		answer := s.Outputs
+		if s.Would != "" || i+1 < len(x.Steps) && strings.HasPrefix(x.Steps[i+1].Name, s.Name+"/") {
+			answer = nil // there is none yet; or a step within has it
+		}
 		for _, m := range []struct {
 			what string
 			of   map[string]any
-		}{{"request", s.Inputs}, {"answer", s.Outputs}} {
+		}{{"request", s.Inputs}, {"answer", answer}} {
 			if len(m.of) > 0 {
 				lines = append(lines, [2]string{m.what, clean(short(jsonText(m.of)))})
 			}

@@ -14,7 +14,7 @@ const replaySpan = time.Hour
 
 // Replay plays what is stored of the entities, from from to to, through fresh detectors of the configuration, and returns the
 // events that would have come of it, in order of time. Nothing is published, and no live model is touched. The detectors
-// learn as they go, as they would on a host that is new.
+// learn as they go, as they would on a host that is new. Detectors of accesses are left out: only samples are stored.
 func Replay(ctx context.Context, cs []Config, entities []signal.EntityID, from, to time.Time, h History) ([]signal.Event, error) {
 	if len(cs) == 0 {
 		cs = Defaults()
@@ -23,6 +23,9 @@ func Replay(ctx context.Context, cs []Config, entities []signal.EntityID, from, 
 	var metrics []string
 	all := false
 	for _, c := range cs {
+		if c.Kind == kindAccess {
+			continue // accesses aren't in the history
+		}
 		d, err := New(c)
 		if err != nil {
 			return nil, err
