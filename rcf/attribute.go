@@ -50,15 +50,18 @@ func (f *Forest) attribute(s *scratch, p []float32, t int, high, low []float64) 
 	var room [trailDepth]float64
 	shares := room[:0] // of each level from the leaf up: first the chance of a cut, then what is added for a unit outside
 	inside := false
+	see := func(out, extent float32) {
+		if inside = out == 0; inside { // and the extent of a leaf may be 0
+			extent = 1
+		}
+		shares = append(shares, float64(out/extent))
+	}
 	for i := 0; i < foot.levels && !inside; i++ {
-		inside = s.parts[2*i] == 0
-		shares = append(shares, float64(s.parts[2*i]/max(s.parts[2*i+1], minAbs)))
+		see(s.parts[2*i], s.parts[2*i+1])
 	}
 	for level := foot.level - 1; level >= 0 && !inside; level-- {
 		lo, hi := box(level)
-		out, extent := f.parting(p, lo, hi)
-		inside = out == 0
-		shares = append(shares, float64(out/extent))
+		see(f.parting(p, lo, hi))
 	}
 	size := int(f.trees[t].size)
 	rest := newNorm(size)

@@ -15,7 +15,6 @@ func TestBytesAreQuotedBeforehand(t *testing.T) {
 	}{
 		{4, Config{NumTrees: 50}},
 		{8, Config{NumTrees: 50}},
-		{4, Config{NumTrees: 100}},
 		{1, Config{NumTrees: 10, NumSamplesPerTree: 128}},
 		{1, Config{NumTrees: 10, NumSamplesPerTree: 128, ShingleSize: 8, Compact: true}},
 		{1, Config{NumTrees: 25, NumSamplesPerTree: 256, ShingleSize: 8}},

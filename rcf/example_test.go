@@ -73,7 +73,7 @@ func ExampleForest_Forecast() {
 	if err != nil {
 		panic(err)
 	}
-	for i := range 3000 {
+	for i := range 1500 {
 		if _, err := f.ScoreAndUpdate([]float64{math.Sin(2 * math.Pi * float64(i) / 30)}); err != nil {
 			panic(err)
 		}
@@ -91,7 +91,7 @@ func ExampleForest_Impute() {
 	if err != nil {
 		panic(err)
 	}
-	for i := range 3000 {
+	for i := range 1500 {
 		load := math.Sin(float64(i))
 		if _, err := f.ScoreAndUpdate([]float64{load, 10 * load}); err != nil {
 			panic(err)

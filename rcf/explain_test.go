@@ -130,7 +130,7 @@ func TestForecastFollowsTheWave(t *testing.T) {
 	f := newForest(t, 1, Config{Seed: 1, ShingleSize: 12})
 	r := rand.New(rand.NewPCG(3, 1))
 	wave := func(i int) float64 { return math.Sin(2 * math.Pi * float64(i) / period) }
-	const n = 4000
+	const n = 2000
 	for i := range n {
 		feed(t, f, [][]float64{{wave(i) + 0.05*r.NormFloat64()}})
 	}

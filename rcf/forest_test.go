@@ -309,7 +309,7 @@ func TestScoreOfDuplicateFalls(t *testing.T) {
 }
 
 func TestMillionEqualPoints(t *testing.T) {
-	f := newForest(t, 1, Config{NumTrees: 2, NumSamplesPerTree: 64})
+	f := newForest(t, 1, Config{NumTrees: 1, NumSamplesPerTree: 64})
 	for range 1_000_000 {
 		if _, err := f.ScoreAndUpdate([]float64{5}); err != nil {
 			t.Fatal(err)

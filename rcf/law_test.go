@@ -121,11 +121,11 @@ func TestTreesFollowTheLaw(t *testing.T) {
 			}
 			return x
 		}
-		const forests, trees = 20, 1000
+		const forests, trees = 10, 1000
 		c := Config{NumTrees: trees, NumSamplesPerTree: 20}
 		t.Run(name+"/grown", func(t *testing.T) {
 			counts := map[string]int{}
-			for c.Seed = range forests {
+			for c.Seed = range uint64(forests) {
 				f := newForest(t, dim, c)
 				feed(t, f, points)
 				for tr := range f.trees {
@@ -136,7 +136,7 @@ func TestTreesFollowTheLaw(t *testing.T) {
 		})
 		t.Run(name+"/of what is left", func(t *testing.T) {
 			counts := map[string]int{}
-			for c.Seed = range forests {
+			for c.Seed = range uint64(forests) {
 				f := newForest(t, dim, c)
 				for _, p := range points { // others come in between, and go
 					feed(t, f, [][]float64{random(), p, random()})
@@ -153,7 +153,7 @@ func TestTreesFollowTheLaw(t *testing.T) {
 		})
 		t.Run(name+"/trained", func(t *testing.T) {
 			counts := map[string]int{}
-			for c.Seed = range forests {
+			for c.Seed = range uint64(forests) {
 				f, err := Train(dim, c, rowsOf(points))
 				if err != nil {
 					t.Fatal(err)
@@ -197,7 +197,7 @@ func TestScoresFollowTheLaw(t *testing.T) {
 	for name, points := range fewPoints {
 		norm := math.Log2(float64(len(points)) + 1)
 		for _, x := range others[name] {
-			const forests, trees = 20, 1000
+			const forests, trees = 10, 1000
 			score, plain := 0.0, 0.0
 			counts := map[string]int{}
 			for seed := range uint64(forests) {

@@ -68,7 +68,7 @@ func TestPointsAreKept(t *testing.T) {
 func TestShinglesShareTheirRows(t *testing.T) {
 	size := func(shingle int) int {
 		f := newForest(t, 1, Config{NumTrees: 25, ShingleSize: shingle})
-		feed(t, f, series(1, 10_000, 1))
+		feed(t, f, series(1, 6000, 1))
 		return f.points.bytes()
 	}
 	if one, eight := size(1), size(8); eight > 3*one {
