@@ -46,14 +46,15 @@ func gamedayCommand() *cobra.Command {
 		Long: `Starts a private loop in a temporary folder and on a port of its own, in mode auto, and injects a fault into a child process:
 
   cpu      burns all processors, beside an innocent neighbour that uses 60 % of a core
-  memory   grows in a process with a limit of its own of 1 GB: 50 MB a second to 80 %, 5 MB a second from there
+  memory   grows in a supervised process with a limit of its own of 1 GB: 50 MB a second to 80 %, 5 MB a second from there
   disk     fills a small file system of its own
 
 It looks at this machine each second, its rules' windows and "for" times are shortened to seconds, and an incident resolves
 after 5 quiet seconds; the thresholds are the built-in ones. Only processes that the game day itself has started can be ended.
-Remediation is built in for cpu; memory and disk are detected.
+The runbooks' own windows are shortened to seconds too, and what would concern the whole machine (dropping caches) is rehearsed
+only.
 
-Exit status: 0 when the fault was detected, and for cpu also ended and verified; 1 when not.`,
+Exit status: 0 when the fault was detected, put right and verified; 1 when not.`,
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{gameday.CPU, gameday.Memory, gameday.Disk},
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -122,7 +123,7 @@ type gamedayReport struct {
 }
 
 func (r *gamedayReport) good() bool {
-	return r.DetectedAfter != nil && (r.Fault != gameday.CPU || r.Recovered && r.Neighbour == "untouched")
+	return r.DetectedAfter != nil && r.Recovered && (r.Fault != gameday.CPU || r.Neighbour == "untouched")
 }
 
 func (r *gamedayReport) print(w io.Writer) {
@@ -133,8 +134,6 @@ func (r *gamedayReport) print(w io.Writer) {
 	}
 	if r.RemediatedAfter != nil {
 		fmt.Fprintf(w, "remediated and verified after %.1f s (%s)\n", *r.RemediatedAfter, r.Execution)
-	} else if r.Fault != gameday.CPU {
-		fmt.Fprintln(w, "no runbook is built in for it yet: detected, not remediated")
 	}
 	if r.Reason != "" {
 		fmt.Fprintln(w, r.Reason)
@@ -162,13 +161,33 @@ func (d *gameDay) config(dir string) (Config, *parts, error) {
 	c.Detectors[0].Interval = time.Second
 	c.Runbooks.VerifyTimeout, c.Runbooks.VerifySettle = 45*time.Second, 2*time.Second
 	c.Incidents.Quiet, c.Incidents.Look = 5*time.Second, time.Second
-	c.Routes = []bus.Route{{
-		Name:    "high-cpu",
-		Pattern: map[string]any{"detail-type": []any{signal.AlertFiring}, "detail": map[string]any{"rule": []any{"HighCPU"}}},
-		Targets: []bus.Target{{Runbook: "HighCPU-Host", Mode: signal.Auto, Parameters: map[string]any{
-			"Entity": "<entity>", "Within": strconv.Itoa(os.Getpid()), "MinCores": "0.7", "WindowSeconds": "2", "GraceSeconds": "5",
-		}}},
-	}}
+	id, err := host.Identify(c.Sources.Host)
+	if err != nil {
+		return c, nil, err
+	}
+	here, within := string(id.Entity()), strconv.Itoa(os.Getpid())
+	route := func(name, rule, runbook string, params map[string]any) bus.Route {
+		return bus.Route{
+			Name:    name,
+			Pattern: map[string]any{"detail-type": []any{signal.AlertFiring}, "detail": map[string]any{"rule": []any{rule}}},
+			Targets: []bus.Target{{Runbook: runbook, Mode: signal.Auto, Parameters: params}},
+		}
+	}
+	const folder = "<labels.system_filesystem_mountpoint>"
+	c.Routes = []bus.Route{
+		route("high-cpu", "HighCPU", "HighCPU-Host", map[string]any{
+			"Entity": "<entity>", "Within": within, "MinCores": "0.7", "WindowSeconds": "2", "GraceSeconds": "5",
+		}),
+		// The fault's memory is what its processes hold of its own limit; what concerns the whole machine is rehearsed only.
+		route("memory-leak", "MemoryLeak", "MemoryLeak-Host", map[string]any{
+			"Entity": here, "Within": within, "LimitBytes": strconv.Itoa(gameday.DefaultMemoryLimit), "WindowSeconds": "3", "GraceSeconds": "5",
+			"RehearseCaches": "true",
+		}),
+		route("disk-space", "DiskSpace", "DiskSpace-Host", map[string]any{
+			"Entity": here, "MountPoint": folder, "LimitBytes": strconv.Itoa(gameday.DefaultDiskSize), "WindowSeconds": "2",
+			"TempFolders": folder, "LogFolders": folder,
+		}),
+	}
 	p, err := c.check(&config.File{})
 	if err != nil {
 		return c, nil, err
@@ -300,7 +319,7 @@ func (d *gameDay) calm(ctx context.Context, l *loop) error {
 	}
 }
 
-// follow waits for the fault to cross the threshold, to be detected and, for cpu, to be remediated and verified.
+// follow waits for the fault to cross the threshold, to be detected, remediated and verified.
 func (d *gameDay) follow(ctx context.Context, l *loop, f *gameday.Fault, r *gamedayReport) error {
 	entity := f.Entity()
 	if entity == "" {
@@ -350,7 +369,7 @@ func (d *gameDay) follow(ctx context.Context, l *loop, f *gameday.Fault, r *game
 		if !detected.IsZero() && !crossed.IsZero() && r.DetectedAfter == nil {
 			r.DetectedAfter = new(max(0, detected.Sub(crossed).Seconds()))
 		}
-		if r.DetectedAfter != nil && (d.fault != gameday.CPU || r.Execution != "") {
+		if r.DetectedAfter != nil && r.Execution != "" {
 			return nil
 		}
 	}

@@ -2,16 +2,18 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"homeostat/internal/action"
 	"homeostat/internal/action/aws"
 	"homeostat/internal/action/host"
 	"homeostat/internal/runbook"
+	source "homeostat/internal/source/host"
 )
 
 // openHands makes the hands of runbooks: this host's, and AWS' where the configuration has a region.
-func openHands(ctx context.Context, c Config, catalog *runbook.Catalog, entity string) (*action.Hands, error) {
-	h, err := host.New(host.Config{Entity: entity, Protect: c.Runbooks.Protect})
+func openHands(ctx context.Context, c Config, catalog *runbook.Catalog, entity string, processes *source.Processes) (*action.Hands, error) {
+	h, err := host.New(host.Config{Entity: entity, Protect: c.Runbooks.Protect, Growth: growth(processes)})
 	if err != nil {
 		return nil, err
 	}
@@ -26,4 +28,18 @@ func openHands(ctx context.Context, c Config, catalog *runbook.Catalog, entity s
 		return err == nil
 	}
 	return &action.Hands{Host: h, AWS: aws.New(sessions, aws.HandsConfig{Local: local}), Webhooks: c.Runbooks.Webhooks}, nil
+}
+
+// growth tells the hands from the record of processes how those that are biggest now grew over the last hour.
+func growth(p *source.Processes) func() []host.Growth {
+	return func() []host.Growth {
+		out := []host.Growth{}
+		for _, q := range p.Top(time.Time{}, 50) {
+			t, ok := p.Trend(q.PID)
+			if seconds := min(time.Hour, time.Since(t.Since)).Seconds(); ok && t.RSSSlope > 0 {
+				out = append(out, host.Growth{PID: int(q.PID), Bytes: t.RSSSlope * seconds, Seconds: seconds})
+			}
+		}
+		return out
+	}
 }

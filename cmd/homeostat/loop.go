@@ -149,7 +149,7 @@ func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer)
 	}
 
 	entity := string(l.host.Host().Entity())
-	h, err := openHands(ctx, l.cfg, p.catalog, entity)
+	h, err := openHands(ctx, l.cfg, p.catalog, entity, l.processes)
 	if err != nil {
 		return err
 	}

@@ -58,6 +58,8 @@ func Child(args []string) error {
 		}
 		return nil
 	case Memory:
+		return superviseLeak(args[1:], begin, end, polite)
+	case leak:
 		return growMemory(settings, begin, end, polite)
 	case Disk:
 		return fillDisk(settings, begin, end, polite)

@@ -4,6 +4,7 @@ package gameday
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"syscall"
 	"time"
@@ -34,3 +35,4 @@ func mountTmpfs(string, int64) error { return errLinux }
 func unmount(string) error           { return nil }
 func filled(string) (int64, error)   { return 0, errLinux }
 func diskFree(string) (int64, bool)  { return 0, false }
+func taken(info fs.FileInfo) int64   { return info.Size() }

@@ -97,7 +97,7 @@ func removeDisk(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// size is what the files in a folder take, in bytes.
+// size is what the files in a folder take of the disk, in bytes.
 func size(dir string) (int64, error) {
 	var sum int64
 	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
@@ -107,7 +107,7 @@ func size(dir string) (int64, error) {
 			return err
 		}
 		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
-			sum += info.Size()
+			sum += taken(info)
 		}
 		return nil
 	})

@@ -3,6 +3,9 @@ package gameday
 import (
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -37,7 +40,7 @@ func (f *Fault) startMemory(o Options) error {
 	if err == nil {
 		f.cleanup = group.remove
 		f.gauge.used = group.used
-		f.describe = fmt.Sprintf("one process in a control group of its own (%s, limit %d MB) grows by 50 MB a second to 80 %%, then by 5 MB a second, for %v at most", group.dir, o.MemoryLimit/1e6, o.Bound)
+		f.describe = fmt.Sprintf("a supervised process in a control group of its own (%s, limit %d MB) grows by 50 MB a second to 80 %%, then by 5 MB a second (begun again, by 5 MB a second only), for %v at most", group.dir, o.MemoryLimit/1e6, o.Bound)
 		return f.start(o, append(settings, "method=cgroup"), group.enter)
 	}
 	o.Log.Info("no control group for the memory fault; its address space is limited instead", "source", "gameday", "err", err)
@@ -45,10 +48,37 @@ func (f *Fault) startMemory(o Options) error {
 		if !f.Alive() {
 			return 0, nil
 		}
-		return resident(f.PIDs()[0])
+		return residentBelow(f.PIDs()[0])
 	}
-	f.describe = fmt.Sprintf("one process, its address space limited to %d MB more than it begins with, grows by 50 MB a second to 80 %% of that, then by 5 MB a second, for %v at most", o.MemoryLimit/1e6, o.Bound)
+	f.describe = fmt.Sprintf("a supervised process, its address space limited to %d MB more than it begins with, grows by 50 MB a second to 80 %% of that, then by 5 MB a second (begun again, by 5 MB a second only), for %v at most", o.MemoryLimit/1e6, o.Bound)
 	return f.start(o, append(settings, "method=rlimit"), nil)
+}
+
+// residentBelow is the resident memory of what a supervisor has begun, by whichever of its threads.
+func residentBelow(pid int) (int64, error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		return 0, err
+	}
+	var sum int64
+	for _, t := range threads {
+		text, err := os.ReadFile(t)
+		if err != nil {
+			continue // it has just ended
+		}
+		for child := range strings.FieldsSeq(string(text)) {
+			n, err := strconv.Atoi(child)
+			if err != nil {
+				return 0, err
+			}
+			bytes, err := resident(n)
+			if err != nil {
+				return 0, err
+			}
+			sum += bytes
+		}
+	}
+	return sum, nil
 }
 
 // resident is the resident memory of a process, in bytes; 0 when it has ended.
@@ -80,7 +110,40 @@ func memoryAvailable() (bytes int64, ok bool) {
 	return 0, false
 }
 
-// growMemory is the memory fault's child. It maps and touches memory until growTo of the limit and then holds it. It stops
+// superviseLeak is the memory fault's child: a small supervisor, as runsv is one. It begins the process that leaks, and begins
+// it again when it ends, so that restarting a leaking service is real. All of them end with their parent: they share its pipe.
+func superviseLeak(args []string, begin func(), end <-chan time.Time, polite <-chan os.Signal) error {
+	begin()
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	for round := 0; ; round++ {
+		child := exec.Command(exe, slices.Concat([]string{ChildCommand, leak}, args, []string{"round=" + strconv.Itoa(round)})...)
+		child.Stdin, child.Stderr = os.Stdin, os.Stderr
+		if err := child.Start(); err != nil {
+			return err
+		}
+		ended := make(chan struct{})
+		go func() {
+			_ = child.Wait() // how it ended is no news: it is meant to be ended
+			close(ended)
+		}()
+		select {
+		case <-ended:
+			time.Sleep(200 * time.Millisecond) // a supervisor that doesn't spin
+		case <-end:
+			return child.Process.Kill()
+		case <-polite:
+			return child.Process.Kill()
+		}
+	}
+}
+
+// leak is the process that the memory fault's supervisor begins.
+const leak = "leak"
+
+// growMemory is what the supervisor begins. It maps and touches memory until growTo of the limit and then holds it. It stops
 // growing, whatever its limit, when the machine itself gets short.
 func growMemory(settings map[string]string, begin func(), end <-chan time.Time, polite <-chan os.Signal) error {
 	limit, err := number(settings, "limit")
@@ -113,7 +176,7 @@ func growMemory(settings map[string]string, begin func(), end <-chan time.Time, 
 		passed := min(time.Since(last), time.Second).Seconds()
 		last = time.Now()
 		rate := fastGrowth
-		if float64(used) >= slowFrom*float64(limit) {
+		if float64(used) >= slowFrom*float64(limit) || settings["round"] != "0" {
 			rate = slowGrowth
 		}
 		more := min(int64(float64(rate)*passed), int64(growTo*float64(limit))-used)

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,12 +13,20 @@ import (
 )
 
 // Command does what `homeostat host VERB` is asked to by a Command document, and writes one JSON document, in one line, to
-// out. Its parameters are environment variables, as Systems Manager hands them to scripts: SSM_MinCores, SSM_WindowSeconds,
-// SSM_MinCPUSeconds, SSM_Max, SSM_Within, SSM_AllowSystem (true), SSM_GraceSeconds, SSM_Target (what find-runaway printed),
-// SSM_Top; and HOMEOSTAT_PROTECT, names a line. An empty one is its default.
+// out. Its parameters are environment variables, as Systems Manager hands them to scripts: SSM_NAME each; an empty one is its
+// default. HOMEOSTAT_PROTECT has names a line, HOMEOSTAT_GROWTH what the loop's record of processes says of the last hour.
 func Command(ctx context.Context, verb string, env func(string) string, out io.Writer) error {
+	result, err := do(ctx, verb, env, false)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(result)
+}
+
+// do does a verb; dry: only says what it would do.
+func do(ctx context.Context, verb string, env func(string) string, dry bool) (any, error) {
 	s := settings{env: env}
-	policy := Policy{
+	p := Policy{
 		MinCores:      s.number("SSM_MinCores", 0, 1024),
 		Window:        s.seconds("SSM_WindowSeconds", 0),
 		MinCPUSeconds: s.number("SSM_MinCPUSeconds", 0, 1e9),
@@ -27,30 +36,95 @@ func Command(ctx context.Context, verb string, env func(string) string, out io.W
 	}
 	for name := range strings.SplitSeq(env("HOMEOSTAT_PROTECT"), "\n") {
 		if name = strings.TrimSpace(name); name != "" {
-			policy.Protect = append(policy.Protect, name)
+			p.Protect = append(p.Protect, name)
 		}
 	}
 	grace := s.seconds("SSM_GraceSeconds", 10*time.Second)
 	top := int(s.number("SSM_Top", 10, 50))
-	if err := errors.Join(s.errs...); err != nil {
-		return err
+	limit := uint64(s.number("SSM_LimitBytes", 0, 1e18))
+	below := s.number("SSM_Below", 0.85, 1)
+	switch verb {
+	case "clean", "rotate", "report-disk", "disk-well", "grow":
+		return doDisk(ctx, verb, &s, limit, below, dry)
 	}
-	var result any
-	var err error
+	leakRate := s.number("SSM_MinGrowth", 100_000, 1e12)
+	if err := errors.Join(s.errs...); err != nil {
+		return nil, err
+	}
 	switch verb {
 	case "top":
-		result, err = Report(ctx, policy.withDefaults().Window, top)
+		return Report(ctx, p.withDefaults().Window, top)
 	case "find-runaway":
-		result, err = FindRunaways(ctx, policy)
+		return FindRunaways(ctx, p)
 	case "end":
-		result, err = endAll(ctx, env("SSM_Target"), policy, grace)
-	default:
-		return fmt.Errorf("homeostat host %s: no such verb", verb)
+		return endAll(ctx, env("SSM_Target"), p, grace)
+	case "ask-person":
+		return nil, askPerson(env("SSM_Found"), env("SSM_Proposal"))
+	case "report-memory":
+		return reportMemory(ctx, p.Within, limit, growths(env("HOMEOSTAT_GROWTH")), top)
+	case "find-leak":
+		return findLeak(ctx, p.withDefaults(), leakRate, growths(env("HOMEOSTAT_GROWTH")))
+	case "memory-well":
+		used, of, err := memoryOf(p.Within, limit)
+		if err != nil {
+			return nil, err
+		}
+		return well("memory", used, of, below), nil
+	case "collect":
+		return collect(ctx, p, dry)
+	case "drop-caches":
+		return dropCaches(dry || env("SSM_Rehearse") == "true")
+	case "restart":
+		targets, err := targetsOf(env("SSM_Target"))
+		if err != nil {
+			return nil, err
+		}
+		return restart(ctx, targets[0], p, grace, dry)
 	}
+	return nil, fmt.Errorf("homeostat host %s: no such verb", verb)
+}
+
+// doDisk does a verb that is about a file system.
+func doDisk(ctx context.Context, verb string, s *settings, limit uint64, below float64, dry bool) (any, error) {
+	path := s.env("SSM_MountPoint")
+	dirs := strings.Fields(s.env("SSM_Folders"))
+	age := time.Duration(s.number("SSM_MinAgeHours", 168, 1e5) * float64(time.Hour))
+	least := uint64(s.number("SSM_MinBytes", 1e6, 1e15))
+	window := s.seconds("SSM_WindowSeconds", 3*time.Second)
+	owners, err := uids(s.env("SSM_Owners"))
+	if err := errors.Join(append(s.errs, err)...); err != nil {
+		return nil, err
+	}
+	if len(dirs) == 0 && path == "" {
+		return nil, errors.New("which file system?")
+	}
+	switch verb {
+	case "clean":
+		return clean(dirs, age, owners, dry)
+	case "rotate":
+		return rotate(ctx, dirs, least, dry)
+	case "grow":
+		return grow(ctx, path, dry)
+	case "report-disk":
+		return reportDisk(ctx, path, limit, window, dirs)
+	}
+	used, of, err := diskOf(path, limit)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return json.NewEncoder(out).Encode(result)
+	return well(path, used, of, below), nil
+}
+
+// askPerson is how a runbook ends that has found nothing to do or has not helped: with an error that says what was found and
+// what a person could do. An execution that fails is told to people; one that succeeds in doing nothing would not be.
+func askPerson(found, proposal string) error {
+	var said struct {
+		Text string `json:"text"`
+	}
+	if json.Unmarshal([]byte(found), &said) != nil || said.Text == "" {
+		said.Text = "nothing more can be done from here"
+	}
+	return fmt.Errorf("%s; a person is needed: %s", said.Text, cmp.Or(proposal, "look at the report"))
 }
 
 // settings reads numbers out of the environment and keeps what is wrong with them.

@@ -51,7 +51,7 @@ func End(ctx context.Context, target Usage, p Policy, grace time.Duration) (Ende
 		return e, nil
 	}
 	for _, u := range all {
-		if u.PID == now.PID && u.Start == now.Start && u.Cores < p.MinCores/2 {
+		if u.PID == now.PID && u.Start == now.Start && u.Cores < p.MinCores/2 && u.Wanted < always/2 {
 			e.How, e.Why, e.Cores = "quiet", fmt.Sprintf("it uses %.2f cores now", u.Cores), u.Cores
 			return e, nil
 		}

@@ -27,11 +27,12 @@ import (
 
 // Config says how steps run on this host. The zero value works.
 type Config struct {
-	Entity    string   // of this host ("host:web-1"); steps for another are refused. "" takes any
-	Bin       string   // the program behind $HOMEOSTAT_BIN; our own executable when ""
-	Protect   []string // names of processes never to end; * and ? as in file names
-	Dir       string   // where scripts are written, each in a folder of its own; the system's temporary folder when ""
-	MaxOutput int      // bytes kept of each of standard output and error; 24,000 when 0, as Run Command keeps characters
+	Entity    string          // of this host ("host:web-1"); steps for another are refused. "" takes any
+	Bin       string          // the program behind $HOMEOSTAT_BIN; our own executable when ""
+	Protect   []string        // names of processes never to end; * and ? as in file names
+	Dir       string          // where scripts are written, each in a folder of its own; the system's temporary folder when ""
+	Growth    func() []Growth // how processes grew over the last hour, by the loop's record; nil: nobody knows
+	MaxOutput int             // bytes kept of each of standard output and error; 24,000 when 0, as Run Command keeps characters
 }
 
 // Hands implements automation.Hands for this host. Safe for concurrent use.
@@ -64,9 +65,11 @@ func (h *Hands) Reaches(entity string) error {
 
 // verbs are what `homeostat host VERB` can do, and whether it changes anything.
 var verbs = map[string]automation.Effect{
-	"top":          automation.Reading,
-	"find-runaway": automation.Reading,
-	"end":          automation.Changing,
+	"top": automation.Reading, "find-runaway": automation.Reading, "ask-person": automation.Reading,
+	"report-memory": automation.Reading, "find-leak": automation.Reading, "memory-well": automation.Reading,
+	"report-disk": automation.Reading, "disk-well": automation.Reading,
+	"end": automation.Changing, "restart": automation.Changing, "collect": automation.Changing, "drop-caches": automation.Changing,
+	"clean": automation.Changing, "rotate": automation.Changing, "grow": automation.Changing,
 }
 
 // verbOf returns the verb when all that a script does is to call it, else "".
@@ -90,7 +93,7 @@ func (h *Hands) Effect(c automation.Call) automation.Effect {
 }
 
 // Would implements automation.Hands.
-func (h *Hands) Would(_ context.Context, c automation.Call) (string, error) {
+func (h *Hands) Would(ctx context.Context, c automation.Call) (string, error) {
 	if err := h.reachesAll(c); err != nil {
 		return "", err
 	}
@@ -104,6 +107,9 @@ func (h *Hands) Would(_ context.Context, c automation.Call) (string, error) {
 			return "", err
 		}
 		return "end " + describe(targets), nil
+	}
+	if verb := verbOf(script); verb != "" && verbs[verb] == automation.Changing {
+		return h.rehearse(ctx, c, verb)
 	}
 	lines := strings.Split(strings.TrimSpace(script), "\n")
 	first := lines[0]
@@ -135,7 +141,11 @@ func (h *Hands) LookUp(_ context.Context, c automation.Call) (map[string]any, er
 	if err != nil {
 		return nil, err
 	}
-	if verbOf(script) != "end" {
+	switch verb := verbOf(script); verb {
+	case "end", "restart":
+	case "collect", "drop-caches", "clean", "rotate", "grow":
+		return nil, fmt.Errorf("%s may be done again: %w", verb, automation.ErrNotDone)
+	default:
 		return nil, fmt.Errorf("a shell script was cut off: %w", automation.ErrUnknown)
 	}
 	targets, err := targetsOf(c.Environment["SSM_Target"])
@@ -161,6 +171,23 @@ func (h *Hands) LookUp(_ context.Context, c automation.Call) (map[string]any, er
 		return nil, err
 	}
 	return map[string]any{"Output": string(text), "ResponseCode": int64(0), "Status": "Success"}, nil
+}
+
+// rehearse says what a verb would do, by its own look at the machine.
+func (h *Hands) rehearse(ctx context.Context, c automation.Call, verb string) (string, error) {
+	env := map[string]string{}
+	for _, v := range h.environment(c, "") {
+		name, value, _ := strings.Cut(v, "=")
+		env[name] = value
+	}
+	r, err := do(ctx, verb, func(name string) string { return env[name] }, true)
+	switch r := r.(type) {
+	case Done:
+		return r.Text, err
+	case Restarted:
+		return r.Text, err
+	}
+	return verb, err
 }
 
 func (h *Hands) reachesAll(c automation.Call) error {

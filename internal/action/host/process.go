@@ -21,6 +21,8 @@ type Process struct {
 	CPU    time.Duration `json:"-"`   // of all its threads since it began
 	RSS    uint64        `json:"rss"` // bytes
 
+	waited  time.Duration // for a processor, while it could have run
+	threads int
 	session int
 	state   string // one letter; Z is one that has ended and that its parent has not collected
 	kernel  bool
@@ -32,6 +34,7 @@ type Usage struct {
 	Command    string  `json:"command,omitempty"` // cut to 200 bytes
 	Cores      float64 `json:"cores"`             // mean over the window
 	Least      float64 `json:"least"`             // cores, in the quietest part of the window
+	Wanted     float64 `json:"wanted"`            // cores that it used or waited for, in the quietest part
 	CPUSeconds float64 `json:"cpuSeconds"`        // since it began
 }
 
@@ -46,7 +49,7 @@ func Watch(ctx context.Context, window time.Duration) ([]Usage, error) {
 		return nil, err
 	}
 	first := before
-	least := map[int]float64{}
+	least, wanted := map[int]float64{}, map[int]float64{}
 	last := began
 	for range parts {
 		select {
@@ -60,12 +63,17 @@ func Watch(ctx context.Context, window time.Duration) ([]Usage, error) {
 			return nil, err
 		}
 		for pid, p := range after {
-			used := 0.0
+			used, want := 0.0, 0.0
 			if b, ok := before[pid]; ok && b.Start == p.Start {
-				used = (p.CPU - b.CPU).Seconds() / now.Sub(last).Seconds()
+				took := now.Sub(last).Seconds()
+				used = (p.CPU - b.CPU).Seconds() / took
+				want = used + max(0, p.waited-b.waited).Seconds()/took
 			}
 			if l, ok := least[pid]; !ok || used < l {
 				least[pid] = used
+			}
+			if l, ok := wanted[pid]; !ok || want < l {
+				wanted[pid] = want
 			}
 		}
 		before, last = after, now
@@ -73,11 +81,11 @@ func Watch(ctx context.Context, window time.Duration) ([]Usage, error) {
 	took := last.Sub(began).Seconds()
 	out := make([]Usage, 0, len(before))
 	for pid, p := range before {
-		u := Usage{Process: p, Least: least[pid], CPUSeconds: p.CPU.Seconds()}
+		u := Usage{Process: p, Least: least[pid], Wanted: wanted[pid], CPUSeconds: p.CPU.Seconds()}
 		if f, ok := first[pid]; ok && f.Start == p.Start {
 			u.Cores = (p.CPU - f.CPU).Seconds() / took
 		} else {
-			u.Least = 0 // it began within the window: nothing is known of the rest
+			u.Least, u.Wanted = 0, 0 // it began within the window: nothing is known of the rest
 			u.Cores = p.CPU.Seconds() / took
 		}
 		out = append(out, u)
@@ -96,6 +104,7 @@ func snapshot() (map[int]Process, error) {
 	}
 	m := make(map[int]Process, len(ps))
 	for _, p := range ps {
+		p.waited = p.delay()
 		m[p.PID] = p
 	}
 	return m, nil

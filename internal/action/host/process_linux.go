@@ -103,7 +103,48 @@ func parseStat(text []byte) (Process, error) {
 		kernel: num(6)&kthread != 0,
 	}
 	p.session, _ = strconv.Atoi(f[3])
+	p.threads = int(num(17))
 	return p, err
+}
+
+// maxThreads is up to how many threads of a process are asked how long they waited.
+const maxThreads = 64
+
+// delay returns how long the process' threads have waited for a processor since they began: the second number of schedstat.
+// Where the kernel doesn't tell, it is 0.
+func (p Process) delay() time.Duration {
+	dir := "/proc/" + strconv.Itoa(p.PID)
+	if p.kernel || p.CPU == 0 {
+		return 0
+	}
+	if p.threads <= 1 {
+		return waited(dir)
+	}
+	tasks, err := readNames(dir + "/task")
+	if err != nil {
+		return 0
+	}
+	var sum time.Duration
+	for _, t := range tasks[:min(len(tasks), maxThreads)] {
+		sum += waited(dir + "/task/" + t)
+	}
+	return sum
+}
+
+func waited(dir string) time.Duration {
+	text, err := os.ReadFile(dir + "/schedstat")
+	if err != nil {
+		return 0
+	}
+	f := strings.Fields(string(text))
+	if len(f) < 2 {
+		return 0
+	}
+	n, err := strconv.ParseInt(f[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n)
 }
 
 // exe returns the path of the file that the process runs, "" where that may not be read.

@@ -2,7 +2,10 @@
 
 package host
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // errNoProc says that this system's processes can't be told apart well enough to end one.
 var errNoProc = errors.New("processes can be looked at on Linux only")
@@ -16,3 +19,5 @@ func (p Process) exe() string { return "" }
 func (p Process) command() string { return "" }
 
 func (p Process) unit() string { return "" }
+
+func (p Process) delay() time.Duration { return 0 }

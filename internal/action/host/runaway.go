@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -54,6 +55,15 @@ type Spare struct {
 	Why   string  `json:"why"`
 }
 
+// calm is the share of all cores that may stay in use: once ending the processes named so far would leave no more, no further
+// one is named.
+const calm = 0.7
+
+// always is what a process wants, in cores, that never sleeps. Where others load the machine, or several runaways share it,
+// such a one gets its share only, and that is less than MinCores: what it waited for tells. (One that sleeps for 40 ms of each
+// 100 would have to wait for 300 ms each time to look so.)
+const always = 0.9
+
 // FindRunaways watches for the policy's window and names the processes that burn and may be ended.
 func FindRunaways(ctx context.Context, p Policy) (Runaways, error) {
 	p = p.withDefaults()
@@ -63,8 +73,12 @@ func FindRunaways(ctx context.Context, p Policy) (Runaways, error) {
 	}
 	wall := newWall(p, all)
 	r := Runaways{Processes: []Usage{}}
+	excess := -calm * float64(runtime.NumCPU()) // cores that have to become free; one process is named in any case
 	for _, u := range all {
-		if u.Least < p.MinCores || u.CPUSeconds < p.MinCPUSeconds {
+		excess += u.Cores
+	}
+	for _, u := range all {
+		if u.Least < p.MinCores && u.Wanted < max(p.MinCores, always) || u.CPUSeconds < p.MinCPUSeconds {
 			continue
 		}
 		if p.Within != 0 && !wall.within(u.Process) {
@@ -74,9 +88,10 @@ func FindRunaways(ctx context.Context, p Policy) (Runaways, error) {
 			r.Spared = append(r.Spared, Spare{PID: u.PID, Name: u.Name, Cores: u.Cores, Why: why})
 			continue
 		}
-		if len(r.Processes) == p.Max {
+		if len(r.Processes) == p.Max || len(r.Processes) > 0 && excess <= 0 {
 			continue
 		}
+		excess -= u.Cores
 		u.Command = u.command()
 		r.Processes = append(r.Processes, u)
 	}
@@ -88,7 +103,7 @@ func FindRunaways(ctx context.Context, p Policy) (Runaways, error) {
 		r.Text = fmt.Sprintf("no process may be ended: process %d (%s) uses %.1f cores, but %s",
 			r.Spared[0].PID, r.Spared[0].Name, r.Spared[0].Cores, r.Spared[0].Why)
 	default:
-		r.Text = fmt.Sprintf("no process used %.1f cores throughout %v", p.MinCores, p.Window)
+		r.Text = fmt.Sprintf("no process used, or waited for, %.1f cores throughout %v", p.MinCores, p.Window)
 	}
 	return r, nil
 }
@@ -136,6 +151,23 @@ func newWall(p Policy, all []Usage) *wall {
 // system.slice or init.scope (systemd); its name is one of those above; its user is a system account (uid 1 to 999); or it
 // is a root daemon (a session of its own, started by pid 1). Root alone says nothing: in a container everything is root.
 func (w *wall) spares(p Process) string {
+	if why := w.keeps(p); why != "" || w.policy.AllowSystem {
+		return why
+	}
+	if unit := p.unit(); unit != "" {
+		return "it belongs to the system (" + unit + ")"
+	}
+	switch {
+	case p.UID > 0 && p.UID < 1000:
+		return fmt.Sprintf("it belongs to the system (user %d)", p.UID)
+	case p.UID == 0 && p.Parent == 1 && p.session == p.PID:
+		return "it belongs to the system (a daemon of root)"
+	}
+	return ""
+}
+
+// keeps says why p may not even be restarted as a service; "" when it may.
+func (w *wall) keeps(p Process) string {
 	switch {
 	case p.PID <= 1:
 		return "it is pid 1"
@@ -154,19 +186,8 @@ func (w *wall) spares(p Process) string {
 	if pattern := matching(w.policy.Protect, names); pattern != "" {
 		return fmt.Sprintf("it is on the protect list (%s)", pattern)
 	}
-	if w.policy.AllowSystem {
-		return ""
-	}
-	if unit := p.unit(); unit != "" {
-		return "it belongs to the system (" + unit + ")"
-	}
-	switch {
-	case matching(system, names) != "":
+	if !w.policy.AllowSystem && matching(system, names) != "" {
 		return "it belongs to the system"
-	case p.UID > 0 && p.UID < 1000:
-		return fmt.Sprintf("it belongs to the system (user %d)", p.UID)
-	case p.UID == 0 && p.Parent == 1 && p.session == p.PID:
-		return "it belongs to the system (a daemon of root)"
 	}
 	return ""
 }

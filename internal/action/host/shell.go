@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -84,6 +85,11 @@ func (h *Hands) environment(c automation.Call, dir string) []string {
 		"HOMEOSTAT_EXECUTION=" + c.Execution,
 		"HOMEOSTAT_STEP=" + c.Step,
 		"HOMEOSTAT_TOKEN=" + c.Token, // the same at each attempt, for scripts that want to notice a second time
+	}
+	if h.cfg.Growth != nil {
+		if text, err := json.Marshal(h.cfg.Growth()); err == nil {
+			env = append(env, "HOMEOSTAT_GROWTH="+string(text))
+		}
 	}
 	for name, value := range c.Environment {
 		if strings.HasPrefix(name, "SSM_") && !strings.ContainsAny(name+value, "\x00") {

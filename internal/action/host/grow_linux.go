@@ -1,0 +1,89 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// slack is how much larger a device must be than its file system to be worth growing into: less is the file system's own.
+const slack = 256 << 20
+
+// growable says whether the file system at a path is ext4 or xfs and lies on a device, or a disk, that has become larger.
+func growable(path string) bool {
+	m, err := mountOf(path)
+	if err != nil || m.kind != "ext4" && m.kind != "xfs" {
+		return false
+	}
+	has, can, err := sizes(m)
+	return err == nil && can > has+has/50+slack
+}
+
+// sizes are what the file system has, and what it could have.
+func sizes(m mount) (has, can uint64, err error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(m.point, &st); err != nil {
+		return 0, 0, err
+	}
+	bytes, disk, _, err := device(m.source)
+	if err != nil {
+		return 0, 0, err
+	}
+	can = bytes
+	if disk != "" {
+		whole, _, _, err := device(disk)
+		if err != nil {
+			return 0, 0, err
+		}
+		can = max(can, whole)
+	}
+	return st.Blocks * uint64(st.Bsize), can, nil
+}
+
+// grow grows the partition and the file system at a path to what their device has, after its volume grew.
+func grow(ctx context.Context, path string, dry bool) (Done, error) {
+	m, err := mountOf(path)
+	if err != nil {
+		return Done{}, err
+	}
+	if m.kind != "ext4" && m.kind != "xfs" {
+		return Done{}, fmt.Errorf("%s is a file system of type %s; only ext4 and xfs are grown", path, m.kind)
+	}
+	has, can, err := sizes(m)
+	if err != nil {
+		return Done{}, err
+	}
+	if !growable(path) {
+		return Done{Text: fmt.Sprintf("%s has all of its device (%s)", path, size(has))}, nil
+	}
+	if dry {
+		return Done{Text: fmt.Sprintf("grow the %s file system at %s from %s to about %s", m.kind, path, size(has), size(can))}, nil
+	}
+	ctx, stop := context.WithTimeout(ctx, 10*time.Minute)
+	defer stop()
+	if _, disk, part, err := device(m.source); err == nil && disk != "" {
+		out, err := exec.CommandContext(ctx, "growpart", disk, part).CombinedOutput()
+		if err != nil && !strings.Contains(string(out), "NOCHANGE") {
+			return Done{}, fmt.Errorf("growpart %s %s: %w: %s", disk, part, err, lastLine(string(out)))
+		}
+	}
+	args := []string{"resize2fs", m.source}
+	if m.kind == "xfs" {
+		args = []string{"xfs_growfs", path}
+	}
+	if out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil {
+		return Done{}, fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, lastLine(string(out)))
+	}
+	now, _, err := sizes(m)
+	if err != nil {
+		return Done{}, err
+	}
+	if now <= has {
+		return Done{}, errors.New("the file system has not become larger")
+	}
+	return Done{Text: fmt.Sprintf("grew %s from %s to %s", path, size(has), size(now)), Freed: now - has, Did: []string{path}}, nil
+}
