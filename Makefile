@@ -30,6 +30,7 @@ release: ## build dist/ twice from one commit and hold the two binaries equal, b
 .PHONY: test
 test: tools-test ## everything that CI runs, with the race detector
 	$(GO) test -race -timeout 15m ./...
+	HOMEOSTAT_GAMEDAYS=1 $(GO) test -race -timeout 10m -run TestGameDays ./cmd/homeostat # by themselves: they measure this machine
 
 .PHONY: tools-test
 tools-test: # what the tests need besides Go
@@ -73,7 +74,8 @@ bench-access: ## unusual access: figures beside the peers' on simulated organisa
 	$(GO) test -run '^$$' -bench 'Train|Score' ./ipinsights
 
 .PHONY: soak
-soak: build ## slow: 100 kills under load, 10 million pattern comparisons, an hour's loop, fuzzing
+soak: build ## slow: 20 game days of each fault, 100 kills under load, 10 million pattern comparisons, an hour's loop, fuzzing
+	HOMEOSTAT_GAMEDAYS=20 $(GO) test -timeout 2h -run TestGameDays -v ./cmd/homeostat
 	HOMEOSTAT_SOAK=1 $(GO) test -timeout 4h -run 'Soak|Kill|Crash' -v ./eventpattern ./internal/... ./automation ./cmd/homeostat
 	@for f in automation:FuzzParse automation:FuzzReferences automation:FuzzPath automation:FuzzPattern eventpattern:FuzzTransform internal/runbook:FuzzCalendar; do \
 		echo "fuzzing $$f for $(FUZZTIME)"; $(GO) test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(FUZZTIME) ./$${f%%:*} || exit 1; done

@@ -195,10 +195,10 @@ func TestDiskFaultFillsItsOwnFolder(t *testing.T) {
 
 func TestFolderIsMeasuredWhereNothingCanBeMounted(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(dir+"/"+fillFile, make([]byte, 1000), 0o600); err != nil {
+	if err := os.WriteFile(dir+"/"+fillFile, make([]byte, 8192), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := size(dir); n != 1000 || err != nil {
+	if n, err := size(dir); n != 8192 || err != nil {
 		t.Errorf("%d %v", n, err)
 	}
 	if n, err := size(dir + "/gone"); n != 0 || err != nil {

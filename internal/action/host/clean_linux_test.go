@@ -1,0 +1,177 @@
+package host
+
+import (
+	"bufio"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestRotateLosesNoLine compresses a log again and again while it is being written, in append mode and not, and finds each line
+// exactly once: in an archive, or still in the file.
+func TestRotateLosesNoLine(t *testing.T) {
+	for _, flags := range []int{os.O_APPEND, 0} {
+		t.Run(fmt.Sprint("flags ", flags), func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "app.log")
+			f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|flags, 0o600)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			const lines = 60_000
+			wrote := make(chan error, 1)
+			go func() {
+				for i := range lines {
+					if _, err := fmt.Fprintf(f, "line %d %s\n", i, strings.Repeat("x", 40)); err != nil {
+						wrote <- err
+						return
+					}
+				}
+				wrote <- nil
+			}()
+			rounds, done := 0, false
+			for !done {
+				select {
+				case err := <-wrote:
+					if err != nil {
+						t.Fatal(err)
+					}
+					done = true
+				default:
+				}
+				d, err := rotate(t.Context(), []string{dir}, 64<<10, false)
+				if err != nil || len(d.Left) > 0 {
+					t.Fatal(d.Left, err)
+				}
+				rounds += len(d.Did)
+			}
+			if rounds == 0 {
+				t.Fatal("nothing was ever compressed")
+			}
+			seen := make([]int, lines)
+			count := func(r io.Reader) {
+				for in := bufio.NewScanner(r); in.Scan(); {
+					var i int
+					if _, err := fmt.Sscanf(strings.TrimLeft(in.Text(), "\x00"), "line %d ", &i); err == nil {
+						seen[i]++
+					}
+				}
+			}
+			archives, err := filepath.Glob(filepath.Join(dir, "*.gz"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var all strings.Builder
+			slices.Sort(archives)
+			for _, a := range archives {
+				f, err := os.Open(a)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				zip, err := gzip.NewReader(f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.Copy(&all, zip); err != nil {
+					t.Fatal(err)
+				}
+			}
+			rest, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			count(strings.NewReader(all.String() + strings.ReplaceAll(string(rest), "\x00", "")))
+			for i, n := range seen {
+				if n != 1 {
+					t.Fatalf("line %d is there %d times, after %d rotations", i, n, rounds)
+				}
+			}
+		})
+	}
+}
+
+func TestRotateTakesAClosedLogWhole(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "old.log")
+	if err := os.WriteFile(path, []byte(strings.Repeat("a line\n", 100_000)), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	would, err := rotate(t.Context(), []string{dir}, 1000, true)
+	if err != nil || !strings.HasPrefix(would.Text, "compress 1 logs") {
+		t.Errorf("%+v %v", would, err)
+	}
+	if d, err := rotate(t.Context(), []string{dir}, 1000, false); err != nil || d.Freed < 500_000 {
+		t.Fatalf("%+v %v", d, err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 1 || !strings.HasSuffix(left[0].Name(), ".gz") {
+		t.Errorf("%v %v", left, err)
+	}
+}
+
+// TestCleanSparesWhatIsInUse: young, open, linked and other owners' files stay, and a link leads nowhere.
+func TestCleanSparesWhatIsInUse(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	make := func(path string) string {
+		t.Helper()
+		if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	old, open, linked := make(filepath.Join(dir, "old")), make(filepath.Join(dir, "open")), make(filepath.Join(dir, "linked"))
+	kept := make(filepath.Join(outside, "kept"))
+	f, err := os.Open(open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := os.Link(linked, filepath.Join(outside, "other")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(outside, filepath.Join(dir, "away")); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := clean([]string{dir}, time.Hour, nil, false); err != nil || d.Freed != 0 {
+		t.Errorf("young files went: %+v %v", d, err)
+	}
+	if d, err := clean([]string{dir}, 0, []int{os.Getuid() + 1}, false); err != nil || len(d.Did) > 0 {
+		t.Errorf("another's files went: %+v %v", d, err)
+	}
+	if d, err := clean([]string{dir}, 0, nil, true); err != nil || len(d.Did) != 1 || d.Did[0] != old {
+		t.Errorf("rehearsed: %+v %v", d, err)
+	}
+	if _, err := clean([]string{dir}, 0, nil, false); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{old: false, open: true, linked: true, kept: true} {
+		if _, err := os.Stat(path); (err == nil) != want {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	for _, bad := range []string{"/", "/home", "var"} {
+		if _, err := clean([]string{bad}, 0, nil, true); err == nil {
+			t.Errorf("%s is taken for a folder of temporary files", bad)
+		}
+	}
+}
+
+func TestFindLeakGoesByTrendNotSize(t *testing.T) {
+	pid := hog(t, "") // burns and doesn't grow
+	r, err := findLeak(t.Context(), Policy{Window: 300 * time.Millisecond, Within: os.Getpid()}, 100_000, nil)
+	if err != nil || r.Found {
+		t.Errorf("%+v %v", r, err)
+	}
+	r, err = findLeak(t.Context(), Policy{Window: 60 * time.Millisecond, Within: os.Getpid()}, 1, []Growth{{PID: pid, Bytes: 1e9, Seconds: 3600}})
+	if err != nil || !r.Found || r.Processes[0].PID != pid {
+		t.Errorf("the record says it leaks: %+v %v", r, err)
+	}
+}
