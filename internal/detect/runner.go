@@ -39,7 +39,7 @@ type RunnerConfig struct {
 	Detectors []Config      // Defaults when empty
 	Dir       string        // of the checkpoint; "": state is kept in memory alone
 	Every     time.Duration // between checkpoints; ten intervals when 0, at least 10 s and at most 60 s
-	Budget    float64       // share of one core that training may take; 0.5 when 0
+	Budget    float64       // share of one core that training may take; 0.75 when 0
 }
 
 // Runner is the stage: it reads the stream, lets the detectors look, publishes what they say and keeps their state.

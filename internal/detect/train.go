@@ -71,7 +71,7 @@ func (tr *trainer) keep(m signal.Model, state []byte) error {
 
 func newTrainer(h History, budget float64, log *slog.Logger) *trainer {
 	if !(budget > 0 && budget <= 1) {
-		budget = 0.5
+		budget = 0.75
 	}
 	return &trainer{history: h, budget: budget, log: log, wake: make(chan struct{}, 1)}
 }
