@@ -45,7 +45,7 @@ lint: ## gofumpt, go vet, staticcheck, go fix, and the import rules
 	$(GO) test -run 'TestImports|TestForbidden' .
 
 .PHONY: bench
-bench: bench-pipeline bench-events bench-rcf bench-forecast bench-runbooks ## the benchmarks behind the README's figures
+bench: bench-pipeline bench-events bench-rcf bench-train bench-forecast bench-runbooks ## the benchmarks behind the README's figures
 
 .PHONY: bench-pipeline
 bench-pipeline: ## remote write into stream and history on one core, the lag to the event, and memory
@@ -58,6 +58,15 @@ bench-events: ## event patterns, events a second on one core
 .PHONY: bench-runbooks
 bench-runbooks: ## 1,000 executions of ten steps in flight, with a durable journal: steps a second on two cores, and memory
 	$(GO) test -run '^$$' -bench Executions -benchtime 3x -cpu 2 ./internal/runbook
+
+.PHONY: bench-train
+bench-train: ## train a detector's model on 30 days of a host's four features at one minute, one core
+	$(GO) test -run '^$$' -bench 'Train30Days' -benchmem -cpu 1 -benchtime 3x ./internal/detect
+
+.PHONY: soak-series
+soak-series: build ## slow: one process over 20,000 series with a model each, memory and processor time; SERIES=n MINUTES=n
+	HOMEOSTAT_SOAK=1 HOMEOSTAT_SERIES=$(or $(SERIES),20000) HOMEOSTAT_MINUTES=$(or $(MINUTES),600) \
+		$(GO) test -timeout 4h -run ManySeriesSoak -v ./cmd/homeostat
 
 .PHONY: bench-rcf
 bench-rcf: ## random cut forest, points a second for score and update, one goroutine, and the model's bytes
