@@ -95,6 +95,7 @@ and how often a guard would have refused. Nothing is changed. Steps are not run:
 			if err != nil {
 				return err
 			}
+			c.http.Timeout = 15 * time.Minute // a month of many hosts takes its time
 			var r signal.Rehearsal
 			if err := c.do(cmd.Context(), http.MethodPost, "/api/rehearse", nil, map[string]float64{"days": days}, &r); err != nil {
 				return err

@@ -153,7 +153,7 @@ func New(c Config, loop Loop, log *slog.Logger, reg prometheus.Registerer) (*Ser
 	if err := s.routes(); err != nil {
 		return nil, err
 	}
-	s.handler = s.recovered(s.headed(s.ours(s.authenticated(s.mux))))
+	s.handler = s.recovered(s.headed(s.ours(s.authenticated(patient(s.mux)))))
 	return s, nil
 }
 
@@ -170,6 +170,19 @@ func (s *Server) Listen(ctx context.Context) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: %w", s.cfg.listen(), err)
 	}
 	return ln, nil
+}
+
+// rehearsalTime is how long a rehearsal may take: a month of one host takes a core a quarter of a minute, and there may be many.
+const rehearsalTime = 15 * time.Minute
+
+// patient lets a rehearsal answer late.
+func patient(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/rehearse" {
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(rehearsalTime)) // else it is cut off as others are
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Time-outs of a connection. A stream of server-sent events lifts its own.
