@@ -17,7 +17,7 @@
 // Points are float32 and stand once in a store that all trees share; shingles share the rows in which they overlap. A tree's node takes eight bytes and its place in a
 // sample four; bounding boxes are kept for larger subtrees and worked out from the points below for small ones, which changes
 // nothing in the results. Nothing is allocated for a point once the forest has its size; memory grows with what is in the
-// trees, up to what [Config.Bytes] says. On amd64 with AVX2 a climb is done in assembly, with the same bits as in Go.
+// trees, up to what [Config.Bytes] says; Config.Compact makes that less for many small forests. On amd64 with AVX2 a climb is done in assembly, with the same bits as in Go.
 //
 // Scores compare within one forest only. The same seed and points give the same scores on one platform (some processors
 // fuse a multiply and an add), whatever the number of goroutines. Methods that learn nothing and change no setting may be called by several goroutines at once, while none learns.
