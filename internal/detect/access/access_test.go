@@ -15,20 +15,8 @@ import (
 	"homeostat/internal/signal"
 )
 
-// small is a world's first accesses: a few weeks of it.
-func small(days int) []signal.Access {
-	w := accesstest.New(3)
-	rows := w.Accesses
-	for i := range rows {
-		if rows[i].Time > w.Begin.AddDate(0, 0, days).UnixMilli() {
-			return rows[:i]
-		}
-	}
-	return rows
-}
-
 func TestAFindingIsOneForEachUserAddressAndDay(t *testing.T) {
-	w := accesstest.New(2)
+	w := world1()
 	d := access.New(access.Config{Name: "access"})
 	byID := map[string][]signal.Finding{}
 	for _, f := range d.Process(nil, w.Accesses) {
@@ -62,7 +50,7 @@ func TestAFindingIsOneForEachUserAddressAndDay(t *testing.T) {
 
 // The past alone decides: what comes later changes no score.
 func TestScoresUseNoFuture(t *testing.T) {
-	rows := small(25)
+	rows := accesstest.Ordinary(3, 18)
 	score := func(rows []signal.Access) (out []float64) {
 		d := access.New(access.Config{})
 		for i := range rows {
@@ -71,7 +59,7 @@ func TestScoresUseNoFuture(t *testing.T) {
 		return out
 	}
 	all := score(rows)
-	for _, cut := range []int{1, len(rows) / 3, len(rows) - 1} {
+	for _, cut := range []int{1, len(rows) * 2 / 3} {
 		if diff := cmp.Diff(all[:cut], score(rows[:cut])); diff != "" {
 			t.Errorf("cut at %d: %s", cut, diff)
 		}
@@ -79,7 +67,7 @@ func TestScoresUseNoFuture(t *testing.T) {
 }
 
 func TestARestoredCheckpointChangesNothing(t *testing.T) {
-	rows := small(40)
+	rows := accesstest.Ordinary(3, 24)
 	d := access.New(access.Config{Name: "access"})
 	cut := len(rows) * 2 / 3
 	d.Process(nil, rows[:cut])
@@ -104,7 +92,7 @@ func TestARestoredCheckpointChangesNothing(t *testing.T) {
 
 // An event that is delivered again, in this run or after a checkpoint, counts once.
 func TestAnEventCountsOnce(t *testing.T) {
-	rows := small(20)
+	rows := accesstest.Ordinary(3, 10)
 	once, twice := access.New(access.Config{Name: "a"}), access.New(access.Config{Name: "a"})
 	for i := range rows {
 		want := once.Observe(&rows[i])
@@ -233,7 +221,7 @@ func TestSteadyObserveHardlyAllocates(t *testing.T) {
 }
 
 func BenchmarkObserve(b *testing.B) {
-	rows := small(30)
+	rows := accesstest.Ordinary(3, 30)
 	b.ReportAllocs()
 	for b.Loop() {
 		d := access.New(access.Config{})

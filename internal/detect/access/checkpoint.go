@@ -7,6 +7,8 @@ import (
 	"maps"
 
 	"github.com/klauspost/compress/zstd"
+
+	"homeostat/ipinsights"
 )
 
 // state is what a checkpoint holds, as gob writes it, packed with zstd. Whoever keeps it sees to its being whole.
@@ -84,6 +86,13 @@ func (o *organisation) link() error {
 			p.Nets[i] = made(p.Nets[i])
 		}
 		p.APIs, p.Groups, p.Agents, p.Things = made(p.APIs), made(p.Groups), made(p.Agents), made(p.Things)
+	}
+	if len(o.Vectors) > 0 {
+		m, err := ipinsights.UnmarshalModel(o.Vectors)
+		if err != nil {
+			return err
+		}
+		o.vectors = m
 	}
 	o.index, o.flagged = map[key]*episode{}, map[string]*episode{}
 	for _, e := range o.Open {

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 
 	"homeostat/internal/detect/access"
@@ -16,6 +17,9 @@ import (
 	"homeostat/internal/signal"
 	"homeostat/ipinsights"
 )
+
+// world1 is made once: it is the most of what these tests cost.
+var world1 = sync.OnceValue(func() *accesstest.World { return accesstest.New(1) })
 
 // detect judges a world as the loop would.
 func detect(w *accesstest.World) accesstest.Figures {
@@ -79,7 +83,7 @@ func embedding(b testing.TB, w *accesstest.World) accesstest.Figures {
 
 // The figures of one world, held well below what BenchmarkFigures measures over several.
 func TestIntrudersAreFound(t *testing.T) {
-	f := detect(accesstest.New(1))
+	f := detect(world1())
 	if f.AUC < .93 || f.AP < .68 || f.AtFive < 24 || f.AtOne < 18 || f.HardWeek < 7 {
 		t.Errorf("%+v", f)
 	}

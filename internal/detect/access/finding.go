@@ -182,6 +182,8 @@ func (e *episode) sentence(p part) string {
 		return "at work from a place that it knows better at the same time"
 	case volume:
 		return fmt.Sprintf("%d calls, many more than it makes", e.Count)
+	case nearness:
+		return "an address unlike those that it uses"
 	}
 	return ""
 }

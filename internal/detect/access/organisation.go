@@ -10,6 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"homeostat/internal/signal"
+	"homeostat/ipinsights"
 )
 
 const day = 24 * 3600 * 1000 // milliseconds
@@ -52,6 +53,11 @@ type organisation struct {
 	Roles   map[string]role
 	Met     [2]map[uint64]bool // hashes of the eventIDs of late, in two generations
 
+	Pairs   []pair // who was where, once for each episode that was learnt; the newest maxPairs
+	Trained int32  // day on which the embedding was trained last
+	Vectors []byte // the embedding
+
+	vectors *ipinsights.Model // nil until there is one
 	index   map[key]*episode
 	flagged map[string]*episode // by user: the episode that a finding is about, while it is told
 }
@@ -220,6 +226,7 @@ func (o *organisation) begin(a *signal.Access, user string, d int32) *episode {
 	e := &episode{User: user, Address: a.Address, Day: d, Begun: a.Time, Nets: networksOf(a.Address), Seen: map[uint64]uint8{}, p: p}
 	e.Weekend = t.Weekday() == time.Saturday || t.Weekday() == time.Sunday
 	e.Bins[network] = o.network(p, &e.Nets, d)
+	e.Bins[nearness] = o.nearness(user, a.Address, p)
 	return e
 }
 
@@ -447,6 +454,7 @@ func (det *Detector) roll(o *organisation, d int32) {
 		o.Like[k][1].fade(gone)
 	}
 	o.Day = d
+	o.embed(d)
 	for n, l := range o.Live {
 		if d-l.Last > 5 {
 			delete(o.Live, n)
@@ -505,6 +513,7 @@ func (o *organisation) learn(e *episode) {
 			o.Hours[p.Kind][weekend][h]++
 		}
 	}
+	o.pair(e)
 	p.Reach = max(p.Reach, e.Gravest)
 	p.N++
 	p.Volume += (math.Log(float64(e.Count)) - p.Volume) / min(p.N, 60)

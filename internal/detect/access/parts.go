@@ -17,6 +17,7 @@ const (
 	refusals             // calls that were denied
 	overlap              // the same user at a better known place at the same time
 	volume               // many more calls than the user makes
+	nearness             // how far the address lies from those of the user, by an embedding (embedding.go)
 	parts
 )
 
@@ -27,10 +28,10 @@ const (
 )
 
 // names are what a finding's attribution calls the parts.
-var names = [parts]string{"network", "hours", "agent", "novelty", "gravity", "region", "resources", "refusals", "overlap", "volume"}
+var names = [parts]string{"network", "hours", "agent", "novelty", "gravity", "region", "resources", "refusals", "overlap", "volume", "embedding"}
 
 // weights discount parts that tell the same story twice: a journey brings a new network, new hours and a new agent at once.
-var weights = [parts]float64{1, .6, .6, .8, .7, .7, .5, .7, .8, .4}
+var weights = [parts]float64{1, .6, .6, .8, .7, .7, .5, .7, .8, .4, .4}
 
 // suspicion is how episodes of an intruder would fill the bins: beliefs, wide ones, and no result of training. Only their
 // ratio to what ordinary life fills counts.
@@ -45,6 +46,7 @@ var suspicion = [parts][bins]float64{
 	refusals: {.60, .15, .13, .12},
 	overlap:  {.50, .20, .30},
 	volume:   {.75, .15, .10},
+	nearness: {.20, .20, .20, .20, .20},
 }
 
 // ordinary is what the bins are believed to be filled with before anything was seen, worth a few episodes.
@@ -59,6 +61,7 @@ var ordinary = [parts][bins]float64{
 	refusals: {.92, .05, .02, .01},
 	overlap:  {.95, .03, .02},
 	volume:   {.95, .04, .01},
+	nearness: {.52, .32, .11, .03, .02},
 }
 
 // kinds of users: they live differently, and a newcomer is judged by how others of its kind began.

@@ -26,6 +26,8 @@ type profile struct {
 	Tally  tally
 	Volume float64 // mean logarithm of an episode's calls
 	N      float64 // episodes behind Volume
+	Usual  float64 // mean of what the embedding says of the user's own addresses
+	Spread float64 // and its standard deviation; 0 while there is no embedding that knows the user
 	Reach  uint8   // the gravest that it has done in ordinary life
 	Recent [6]sighting
 }

@@ -9,6 +9,7 @@
 package accesstest
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -114,29 +115,42 @@ type sim struct {
 
 // New makes the world of a seed.
 func New(seed uint64) *World {
+	s := begin(seed)
+	s.days(TrainDays + TestDays)
+	s.intrude()
+	s.w.Accesses, s.w.Unrest, s.w.Guile = s.ordered(), s.unrest, s.guile
+	return s.w
+}
+
+// Ordinary returns the first days of a seed's world, before anything happens.
+func Ordinary(seed uint64, days int) []signal.Access {
+	s := begin(seed)
+	s.days(days)
+	return s.ordered()
+}
+
+func begin(seed uint64) *sim {
 	s := &sim{r: rand.New(rand.NewPCG(seed, 0xacce55)), w: &World{
 		Begin: time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC).AddDate(0, 0, int(seed%50)), Incident: map[string]int{}, IsHard: map[int]bool{}, Kind: map[int]string{},
 	}}
 	s.settle()
-	for d := range TrainDays + TestDays {
+	return s
+}
+
+// days lets everybody live the first n days.
+func (s *sim) days(n int) {
+	for d := range n {
 		for _, p := range s.people {
 			if d >= p.hired {
 				s.live(p, d)
 			}
 		}
 	}
-	s.intrude()
-	slices.SortStableFunc(s.rows, func(a, b signal.Access) int {
-		switch {
-		case a.Time < b.Time:
-			return -1
-		case a.Time > b.Time:
-			return 1
-		}
-		return 0
-	})
-	s.w.Accesses, s.w.Unrest, s.w.Guile = s.rows, s.unrest, s.guile
-	return s.w
+}
+
+func (s *sim) ordered() []signal.Access {
+	slices.SortStableFunc(s.rows, func(a, b signal.Access) int { return cmp.Compare(a.Time, b.Time) })
+	return s.rows
 }
 
 func (s *sim) between(a, b float64) float64 { return a + (b-a)*s.r.Float64() }
