@@ -13,8 +13,9 @@ import (
 )
 
 // History gives back what was. Samples calls fn for the raw samples of entity's series whose metric name is one of metrics,
-// from <= time < to in Unix milliseconds: series by series, a long one in several calls, times ascending. fn keeps nothing of
-// what it is handed. An error of fn ends the reading and is returned.
+// from <= time < to in Unix milliseconds: series by series, a long one in several calls, times ascending. fn is shown each series
+// first without samples, and returns [signal.ErrSkipSeries] for one that it doesn't want. It keeps nothing of what it is handed.
+// Another error of fn ends the reading and is returned.
 type History interface {
 	Samples(ctx context.Context, entity signal.EntityID, from, to int64, metrics []string,
 		fn func(labels signal.Labels, times []int64, values []float64) error) error
@@ -274,7 +275,7 @@ func (tb *table) add(ls signal.Labels, times []int64, values []float64) error {
 		tb.flush()
 		tb.series = id
 		if tb.w.series != "all" && ls.String() != tb.w.series {
-			return nil
+			return signal.ErrSkipSeries
 		}
 		for i := range tb.w.ins {
 			if tb.w.ins[i].matches(ls) {

@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -93,7 +94,8 @@ const samplesRows = 8192
 
 // Samples calls fn with the raw samples of an entity's series of the metrics (all of its metrics where there are none), from
 // from to to, both inclusive, in Unix milliseconds: series by series, each in order of time and in pieces of up to samplesRows.
-// The columns are valid only within fn. Stale markers come as the NaN that they are; native histograms are left out.
+// fn is shown each series first, without samples, and may return [signal.ErrSkipSeries] to be spared them: those of one series
+// among hundreds are found without reading all. The columns are valid only within fn. Stale markers come as the NaN that they are; native histograms are left out.
 func (h *History) Samples(ctx context.Context, entity signal.EntityID, from, to int64, metrics []string, fn func(ls signal.Labels, times []int64, values []float64) error) error {
 	q, err := h.db.Querier(from, to)
 	if err != nil {
@@ -118,7 +120,14 @@ func (h *History) Samples(ctx context.Context, entity signal.EntityID, from, to 
 				if ls.Entity() != entity {
 					continue
 				}
-				if err := r.read(ls, set.At()); err != nil {
+				err := fn(ls, nil, nil)
+				if errors.Is(err, signal.ErrSkipSeries) {
+					continue
+				}
+				if err == nil {
+					err = r.read(ls, set.At())
+				}
+				if err != nil {
 					return err
 				}
 			}

@@ -66,6 +66,33 @@ func (h *History) rejectedFor(reason string) float64 {
 	return testutil.ToFloat64(h.metrics.rejected.WithLabelValues(reason))
 }
 
+func TestSeriesThatIsNotWantedIsNotRead(t *testing.T) {
+	h := open(t, Config{})
+	defer h.Close()
+	now := time.Now().Truncate(time.Millisecond)
+	b := &signal.Batch{}
+	for _, disk := range []string{"a", "b", "c"} {
+		i := b.AddSeries(signal.MakeSeries(signal.MakeLabels(map[string]string{"__name__": "m", "host_name": "web-1", "disk": disk})))
+		b.Add(i, now.UnixMilli(), 1)
+	}
+	feed(t, h, newTape(), b)
+	shown, read := 0, 0
+	err := h.Samples(t.Context(), "host:web-1", 0, math.MaxInt64, []string{"m"}, func(ls signal.Labels, ts []int64, _ []float64) error {
+		if len(ts) == 0 {
+			shown++
+			if ls.Value("disk") != "b" {
+				return signal.ErrSkipSeries
+			}
+			return nil
+		}
+		read += len(ts)
+		return nil
+	})
+	if err != nil || shown != 3 || read != 1 {
+		t.Errorf("%d series shown, %d samples read, %v", shown, read, err)
+	}
+}
+
 func TestSamplesGoInAsTheyCame(t *testing.T) {
 	h := open(t, Config{})
 	defer h.Close()

@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -170,6 +171,9 @@ type Samples struct {
 	Times  []int64           // Unix milliseconds
 	Values []float64
 }
+
+// ErrSkipSeries is what a function returns that is shown a series before its samples and doesn't want them.
+var ErrSkipSeries = errors.New("skip this series")
 
 // Batch is samples in columns: row i is a sample of Dict[Series[i]] at Times[i] of Values[i]. The three columns have one
 // length. Histograms are a column of their own, as most batches have none.
