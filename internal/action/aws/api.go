@@ -86,6 +86,13 @@ func callAPI(ctx context.Context, w *work) (map[string]any, error) {
 	if is(service, api, "ssm", "SendCommand") && in["Comment"] == nil {
 		in["Comment"] = w.comment() // by which it is found again
 	}
+	if events, ok := in["logEvents"].([]any); ok && is(service, api, "logs", "PutLogEvents") {
+		for _, e := range events {
+			if m, ok := e.(map[string]any); ok && m["timestamp"] == nil {
+				m["timestamp"] = time.Now().UnixMilli() // which no reference of a document can give
+			}
+		}
+	}
 	return w.call(ctx, service, api, in)
 }
 

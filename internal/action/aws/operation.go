@@ -97,7 +97,7 @@ type registry map[string]operation
 
 func newRegistry() registry {
 	r := registry{}
-	for _, o := range operations() {
+	for _, o := range append(operations(), plans()...) {
 		r[key(o.service, o.name)] = o
 	}
 	return r
