@@ -52,6 +52,9 @@ func New(c Config) *Detector {
 	return &Detector{c: c.withDefaults(), meanings: newMeanings(), orgs: map[string]*organisation{}}
 }
 
+// nobodys is the score of what isn't an access: below those of ordinary ones.
+const nobodys = -10
+
 // Verdict is what a detector says of one access.
 type Verdict struct {
 	User  string  // who it was, sessions traced to who began them
@@ -72,7 +75,7 @@ func (v *Verdict) Attribution() map[string]float64 {
 // Observe judges an access and takes it in.
 func (d *Detector) Observe(a *signal.Access) Verdict {
 	if a.Category == "Insight" || a.Kind == "AwsCloudTrailInsight" {
-		return Verdict{User: a.User} // tells of many calls together, and is nobody's access
+		return Verdict{User: a.User, Score: nobodys} // tells of many calls together, and is nobody's access
 	}
 	o := d.orgs[a.Org]
 	if o == nil {

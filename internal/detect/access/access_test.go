@@ -103,6 +103,15 @@ func TestAnEventCountsOnce(t *testing.T) {
 	}
 }
 
+// An Insights event tells of many calls, and is nobody's access: it neither counts nor stands out.
+func TestInsightsAreNobodysAccess(t *testing.T) {
+	d := access.New(access.Config{})
+	a := signal.Access{ID: "1", Org: "1", Time: 1, Kind: "AwsCloudTrailInsight", Category: "Insight", User: "unknown"}
+	if v := d.Observe(&a); v.Score >= -5 || v.Grade != 0 || len(d.Learning()) != 0 {
+		t.Errorf("%+v, learning %+v", v, d.Learning())
+	}
+}
+
 // scene builds accesses by hand: ana and nine colleagues work from an office for weeks.
 type scene struct {
 	rows []signal.Access
