@@ -1,4 +1,21 @@
-// Package access finds access that is really unusual: who, from where, to what.
+// Package access finds access that is really unusual: who, from where, to what, and why it is unusual.
+//
+// A [Detector] is shown accesses in the order of time, a little disorder being no harm, and judges the episode that each belongs
+// to: one user at one address on one day. In the order of an access' way through it:
+//
+//   - whose it is: sessions of roles are traced to who began them, and those that are named anew each time are one user's
+//     (organisation.go)
+//   - the bins: each part of an episode (network, hours, program, what is new ...) falls into one of a few (organisation.go,
+//     network.go, gravity.go, embedding.go)
+//   - the score: the sum over the parts of log(how an intruder fills the bin / how this user does), weighted; the first is a
+//     stated belief, the second is learnt (parts.go)
+//   - the finding: told above a threshold that follows the scores of the last weeks, again when there is more to say (finding.go)
+//   - learning: a day later, five more for what was nearly told, never for what was (organisation.go)
+//
+// Everything follows from the accesses and their order: replayed, they give the same findings with the same ids. All state is in
+// a checkpoint; what is kept of one user, and of what was not learnt yet, is bounded.
+//
+// Source: the bins' shares are Dirichlet-smoothed counts; the embedding is package ipinsights.
 package access
 
 import (
