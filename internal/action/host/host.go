@@ -97,6 +97,9 @@ func (h *Hands) Would(ctx context.Context, c automation.Call) (string, error) {
 	if err := h.reachesAll(c); err != nil {
 		return "", err
 	}
+	if c.Action == "aws:executeScript" {
+		return fmt.Sprintf("run a Python script of %d lines on this host", strings.Count(textOf(c.Inputs["Script"]), "\n")+1), scriptAble(c)
+	}
 	script, err := scriptOf(c)
 	if err != nil {
 		return "", err
@@ -127,6 +130,9 @@ func (h *Hands) Do(ctx context.Context, c automation.Call) (map[string]any, erro
 	if err := h.reachesAll(c); err != nil {
 		return nil, err
 	}
+	if c.Action == "aws:executeScript" {
+		return h.script(ctx, c)
+	}
 	script, err := scriptOf(c)
 	if err != nil {
 		return nil, err
@@ -137,6 +143,9 @@ func (h *Hands) Do(ctx context.Context, c automation.Call) (map[string]any, erro
 // LookUp implements automation.Hands. What came of ending a process is seen from the process: gone means done, and there
 // means that it may be tried again. Of any other script nothing can be known.
 func (h *Hands) LookUp(_ context.Context, c automation.Call) (map[string]any, error) {
+	if c.Action == "aws:executeScript" {
+		return nil, fmt.Errorf("a script was cut off: %w", automation.ErrUnknown)
+	}
 	script, err := scriptOf(c)
 	if err != nil {
 		return nil, err
@@ -243,8 +252,11 @@ func targetsOf(text string) ([]Usage, error) {
 
 // Able implements automation.Able.
 func (h *Hands) Able(c automation.Call) error {
-	if c.Action != "aws:runShellScript" {
-		return fmt.Errorf("%s can't be done on this host", c.Action)
+	switch c.Action {
+	case "aws:runShellScript":
+		return nil
+	case "aws:executeScript":
+		return scriptAble(c)
 	}
-	return nil
+	return fmt.Errorf("%s can't be done on this host", c.Action)
 }
