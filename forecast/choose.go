@@ -165,7 +165,7 @@ func meanPinball(actual []float64, f *Forecast) float64 {
 
 const (
 	shrink   = 2.0  // windows' worth of the loss over all series that is added to a series' own
-	sharp    = 0.08 // relative loss over which a weight falls by e
+	sharp    = 0.15 // relative loss over which a weight falls by e
 	leastPut = 0.05 // a weight below is none
 )
 

@@ -12,8 +12,11 @@ type SeasonalNaive struct {
 	Season int // steps; 1 or 0 repeats the last value
 }
 
-// maxErrors bounds how many past errors a quantile is taken from: the newest ones.
-const maxErrors = 4096
+// newest is how many past errors a quantile is taken from at most. Without a season each step needs errors of its own.
+const (
+	newest       = 2048
+	newestOfStep = 512
+)
 
 // Forecast implements [Model]. A series shorter than a season repeats its last value.
 func (m SeasonalNaive) Forecast(y []float64, h int, levels []float64) (*Forecast, error) {
@@ -33,10 +36,10 @@ func (m SeasonalNaive) Forecast(y []float64, h int, levels []float64) (*Forecast
 	n := len(full)
 	var errs []float64
 	for k := 1; (k-1)*season < h; k++ { // k seasons ahead
-		errs = seasonalErrors(errs[:0], observed, k*season)
+		errs = seasonalErrors(errs[:0], observed, k*season, newest)
 		for t := (k - 1) * season; t < min(h, k*season); t++ {
 			if season == 1 { // no season: each step has a distance of its own
-				errs = seasonalErrors(errs[:0], observed, t+1)
+				errs = seasonalErrors(errs[:0], observed, t+1, newestOfStep)
 			}
 			point := full[n-season+t%season]
 			f.Mean[t] = point
@@ -48,15 +51,15 @@ func (m SeasonalNaive) Forecast(y []float64, h int, levels []float64) (*Forecast
 	return f, nil
 }
 
-// seasonalErrors appends the differences at a lag to dst, sorted. A lag too long for the series leaves the spread of the longest lag
+// seasonalErrors appends the newest differences at a lag to dst, sorted. A lag too long for the series leaves the spread of the longest lag
 // that there is, wider by the square root of how much longer it is.
-func seasonalErrors(dst, y []float64, lag int) []float64 {
+func seasonalErrors(dst, y []float64, lag, most int) []float64 {
 	wider := 1.0
 	if longest := max(1, len(y)/2); lag > longest {
 		wider = math.Sqrt(float64(lag) / float64(longest))
 		lag = longest
 	}
-	for t := max(lag, len(y)-maxErrors); t < len(y); t++ {
+	for t := max(lag, len(y)-most); t < len(y); t++ {
 		if d := y[t] - y[t-lag]; !math.IsNaN(d) {
 			dst = append(dst, d*wider)
 		}

@@ -15,19 +15,35 @@ const (
 	deepPaths         = 200
 )
 
+// The bounds of the training: so many steps through the network in all, and so many windows for each value that there is to learn
+// from, as more teach the model the noise.
+const (
+	deepEpochs = 60
+	deepBatch  = 32
+	deepSteps  = 14_000_000
+	perValue   = 4
+)
+
 // deepConfig is how the command trains: the learning rate is above SageMaker's default because it falls at the end, so that fewer
 // epochs do.
-func (m *forecaster) deepConfig() deepar.Config {
-	return deepar.Config{
-		Freq: m.freq, PredictionLength: m.horizon, ContextLength: m.deepContext(), Epochs: 60, MiniBatchSize: 32,
+func (m *forecaster) deepConfig(values int) deepar.Config {
+	c := deepar.Config{
+		Freq: m.freq, PredictionLength: m.horizon, ContextLength: m.deepContext(), MiniBatchSize: deepBatch, BatchesPerEpoch: 50,
 		LearningRate: 4e-3, Seed: m.seed,
 	}
+	windows := c.BatchesPerEpoch * deepBatch
+	most := min(deepEpochs, deepSteps/(windows*(c.ContextLength+c.PredictionLength)))
+	c.Epochs = max(min(most, perValue*values/windows), 10)
+	return c
 }
 
-// deepContext is the steps before a forecast that it is conditioned on: one and a half horizons, as much as a usual season, and at
-// most what a third of the series holds.
+// longestContext bounds how much of a season is in the context: the lags carry the rest.
+const longestContext = 72
+
+// deepContext is the steps before a forecast that it is conditioned on: one and a half horizons, as much as a usual season if that is
+// short, and at most what a third of the series holds.
 func (m *forecaster) deepContext() int {
-	n := max(m.horizon+m.horizon/2, firstOr(m.freq.Seasons(), 1))
+	n := max(m.horizon+m.horizon/2, min(firstOr(m.freq.Seasons(), 1), longestContext))
 	return max(min(n, m.shortest()/3, 500), min(m.horizon, 500))
 }
 
@@ -39,9 +55,8 @@ type deep struct {
 	final   *deepar.Model
 }
 
-// enough says whether there is enough to learn from, or why not.
-func (m *forecaster) enough(windows int) error {
-	values := 0
+// enough returns how many values there are to learn from, and whether that is too few.
+func (m *forecaster) enough(windows int) (values int, err error) {
 	for _, s := range m.train {
 		if n := len(s.Target) - windows*m.horizon; n > m.horizon {
 			for _, v := range s.Target[:n] {
@@ -52,15 +67,16 @@ func (m *forecaster) enough(windows int) error {
 		}
 	}
 	if values < leastObservations {
-		return fmt.Errorf("%d values to learn from, want %d", values, leastObservations)
+		err = fmt.Errorf("%d values to learn from, want %d", values, leastObservations)
 	}
-	return nil
+	return values, err
 }
 
 // trainDeep trains both models. windows ends of each series are held out from the first.
 func (m *forecaster) trainDeep(ctx context.Context, windows int) (*deep, error) {
 	d := &deep{m: m}
-	c := m.deepConfig()
+	values, _ := m.enough(windows)
+	c := m.deepConfig(values)
 	short := make([]deepar.Series, 0, len(m.train))
 	for _, s := range m.train {
 		if n := len(s.Target) - windows*m.horizon; n > m.horizon {
@@ -83,12 +99,12 @@ func (m *forecaster) trainDeep(ctx context.Context, windows int) (*deep, error) 
 func (d *deep) candidate(ctx context.Context) forecast.Candidate {
 	return forecast.Candidate{Name: "deepar", Forecast: func(i, n int) (*forecast.Forecast, error) {
 		s := d.m.histories[i]
-		model := d.final
+		model, count := d.final, deepPaths
 		if n < len(s.Target) {
-			model = d.heldOut
+			model, count = d.heldOut, deepPaths/2
 		}
 		s.Target = s.Target[:n]
-		paths, err := model.Sample(ctx, &s, deepPaths, d.m.seed+uint64(i))
+		paths, err := model.Sample(ctx, &s, count, d.m.seed+uint64(i))
 		if err != nil {
 			return nil, err
 		}

@@ -41,7 +41,7 @@ func (m *forecaster) forecast(ctx context.Context, model string) ([]*forecast.Fo
 		cands = []forecast.Candidate{d.candidate(ctx)}
 	case "auto":
 		cands = m.candidates()
-		if err := m.enough(windows); err != nil {
+		if _, err := m.enough(windows); err != nil {
 			note = "; deepar not tried: " + err.Error()
 			break
 		}
@@ -123,12 +123,12 @@ func (m *forecaster) candidates() []forecast.Candidate {
 
 // windows is how many ends are held out to judge the candidates: more where the series are long, and where they are few.
 func (m *forecaster) windows() int {
-	most := 2
-	if len(m.histories) <= 50 {
-		most = 8
-	}
-	return min(max(m.shortest()/(6*m.horizon), 1), most)
+	most := min(max(heldOutForecasts/len(m.histories), 2), 10)
+	return min(max(m.shortest()/(5*m.horizon), 1), most)
 }
+
+// heldOutForecasts is about how many forecasts of held-out ends are worth their time.
+const heldOutForecasts = 1200
 
 // shortest is how many values the shortest history has.
 func (m *forecaster) shortest() int {
