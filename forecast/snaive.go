@@ -34,13 +34,21 @@ func (m SeasonalNaive) Forecast(y []float64, h int, levels []float64) (*Forecast
 	observed := y[len(y)-len(full):]
 	f := newForecast(h, levels)
 	n := len(full)
+	if season == 1 { // each step has a distance of its own
+		for t := range h {
+			f.Mean[t] = full[n-1]
+		}
+		for q, row := range spread(h, levels, func(ahead int) []float64 { return seasonalErrors(nil, observed, ahead, newestOfStep) }) {
+			for t := range row {
+				f.Quantiles[q][t] = full[n-1] + row[t]
+			}
+		}
+		return f, nil
+	}
 	var errs []float64
 	for k := 1; (k-1)*season < h; k++ { // k seasons ahead
 		errs = seasonalErrors(errs[:0], observed, k*season, newest)
 		for t := (k - 1) * season; t < min(h, k*season); t++ {
-			if season == 1 { // no season: each step has a distance of its own
-				errs = seasonalErrors(errs[:0], observed, t+1, newestOfStep)
-			}
 			point := full[n-season+t%season]
 			f.Mean[t] = point
 			for q, p := range levels {
@@ -66,6 +74,33 @@ func seasonalErrors(dst, y []float64, lag, most int) []float64 {
 	}
 	slices.Sort(dst)
 	return dst
+}
+
+// spread returns the quantiles of errors around their median for each step ahead, (levels,h). errors gives those at a distance,
+// sorted. From the twelfth step on it is asked for one distance in h/12 and the steps between lie on straight lines.
+func spread(h int, levels []float64, errors func(ahead int) []float64) [][]float64 {
+	out := make([][]float64, len(levels))
+	for q := range out {
+		out[q] = make([]float64, h)
+	}
+	stride := max(1, h/12)
+	for last, t := -1, 0; ; {
+		errs := errors(t + 1)
+		for q, p := range levels {
+			out[q][t] = centred(errs, p)
+			for s := last + 1; s < t; s++ {
+				w := float64(s-last) / float64(t-last)
+				out[q][s] = out[q][last]*(1-w) + out[q][t]*w
+			}
+		}
+		if t == h-1 {
+			return out
+		}
+		last = t
+		if t++; t > 12 {
+			t = min(last+stride, h-1)
+		}
+	}
 }
 
 // centred is the quantile of sorted errors around their median: the point forecast stays the median.

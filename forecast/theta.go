@@ -34,13 +34,16 @@ func (m Theta) Forecast(y []float64, h int, levels []float64) (*Forecast, error)
 	n := len(full)
 	observed := y[len(y)-n:]
 	errs := make([]float64, 0, maxOrigins)
+	around := spread(h, levels, func(ahead int) []float64 {
+		errs = l.errors(errs[:0], season, observed, min(ahead, n/2))
+		return errs
+	})
 	for t := range h {
 		point := l.at(n-1, t+1)
-		errs = l.errors(errs[:0], season, observed, min(t+1, n/2))
 		f.Mean[t] = season.add(n+t, point)
 		wider := math.Sqrt(float64(t+1) / float64(min(t+1, n/2)))
-		for q, p := range levels {
-			f.Quantiles[q][t] = season.add(n+t, point+wider*centred(errs, p))
+		for q := range levels {
+			f.Quantiles[q][t] = season.add(n+t, point+wider*around[q][t])
 		}
 	}
 	return f, nil

@@ -54,7 +54,7 @@ func TestEventSchemasAreTheTypes(t *testing.T) {
 	defs := eventSchemas(t).Defs
 	for name, typ := range map[string]reflect.Type{
 		"event": reflect.TypeFor[signal.Event](), "anomaly": reflect.TypeFor[signal.Anomaly](), "alert": reflect.TypeFor[signal.Alert](),
-		"finding": reflect.TypeFor[signal.Finding](), "call": reflect.TypeFor[signal.Call](), "technique": reflect.TypeFor[signal.Technique](),
+		"breach": reflect.TypeFor[signal.Breach](), "finding": reflect.TypeFor[signal.Finding](), "call": reflect.TypeFor[signal.Call](), "technique": reflect.TypeFor[signal.Technique](),
 		"process": reflect.TypeFor[signal.Process](), "incident": reflect.TypeFor[signal.Incident](), "member": reflect.TypeFor[signal.Member](),
 		"judgement": reflect.TypeFor[signal.Judgement](), "modelChange": reflect.TypeFor[signal.ModelChange](),
 		"execution": reflect.TypeFor[signal.Execution](), "step": reflect.TypeFor[signal.Step](), "approval": reflect.TypeFor[signal.Approval](),

@@ -35,10 +35,12 @@ func links(ev *signal.Event, d told) []signal.Link {
 	var out []signal.Link
 	event := signal.Link{ID: ev.ID, Kind: "event", Time: ev.Time, Text: sentence(ev, d), Cause: causes(ev.ID, d.Cause)}
 	switch ev.DetailType {
-	case signal.AnomalyDetected, signal.AlertFiring, signal.UnusualAccess:
+	case signal.AnomalyDetected, signal.AlertFiring, signal.UnusualAccess, signal.ForecastBreach:
 		kind, text := "anomaly", cmp.Or(d.Reason, d.Detector+" found something unusual")
 		if ev.DetailType == signal.AlertFiring {
 			kind, text = "alert", cmp.Or(d.Reason, d.Rule+" holds")
+		} else if ev.DetailType == signal.ForecastBreach {
+			kind = "breach"
 		}
 		at := d.Began
 		if at.IsZero() {

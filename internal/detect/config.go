@@ -11,14 +11,15 @@ import (
 type Config struct {
 	// Name is the detector's name. Ids of its anomalies follow from it: a new name is a new detector.
 	Name string `yaml:"name"`
-	// Kind of model: rcf, a Robust Random Cut Forest over series; or access, which finds unusual access in CloudTrail's records
-	// and knows name and alarms alone.
+	// Kind of model: rcf, a Robust Random Cut Forest over series; deepar, which forecasts an hour ahead and knows name, entity,
+	// series and limits; or access, which finds unusual access in CloudTrail's records and knows name and alarms alone.
 	Kind string `yaml:"kind"`
 	// Entity is the kind of entity that is watched, each with a model of its own: host, service, instance ...
 	Entity string `yaml:"entity"`
 	// Series that the model sees together: cpu, memory, network and disk are known; anything else is a PromQL vector selector,
 	// such as 'http_server_active_requests{route="/"}': gauges are averaged over the entity's series that it selects, counters
 	// (_total, _count, _sum, _bucket) become rates a second and are added up.
+	// Of kind deepar: response_time, requests, errors (of each endpoint), disk (of each filesystem).
 	Series []string `yaml:"series"`
 	// Each gives every series of the list a model of its own, beside no other.
 	Each bool `yaml:"each"`
@@ -28,6 +29,8 @@ type Config struct {
 	Alarms Rate `yaml:"alarms"`
 	// Percentile, in place of alarms: the score above which this share of points lies is the threshold: 95.
 	Percentile float64 `yaml:"percentile"`
+	// Limits of kind deepar: what a series should not rise above, by its name. A forecast that crosses one is told before it happens.
+	Limits map[string]float64 `yaml:"limits"`
 }
 
 // Defaults returns the detectors that run when none is configured: one over the four features of every host, and one over
@@ -43,6 +46,9 @@ func Defaults() []Config {
 func (c Config) withDefaults() (Config, error) {
 	if c.Kind == kindAccess {
 		return c.accessDefaults()
+	}
+	if c.Kind == kindOutlook {
+		return c.outlookDefaults()
 	}
 	if c.Kind == "" {
 		c.Kind = "rcf"
@@ -61,7 +67,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	switch {
 	case c.Kind != "rcf":
-		return c, fmt.Errorf("detector %s: kind %q: want rcf or access", c.Name, c.Kind)
+		return c, fmt.Errorf("detector %s: kind %q: want rcf, deepar or access", c.Name, c.Kind)
+	case len(c.Limits) > 0:
+		return c, fmt.Errorf("detector %s: limits are of kind deepar", c.Name)
 	case len(c.Series) == 0:
 		return c, fmt.Errorf("detector %s: no series for entities of kind %q", c.Name, c.Entity)
 	case c.Interval < 100*time.Millisecond || c.Interval > 24*time.Hour || c.Interval%time.Millisecond != 0:
@@ -79,7 +87,7 @@ func Check(cs []Config) (index []int, errs []error) {
 	names := map[string]bool{}
 	for i, c := range cs {
 		c, err := c.withDefaults()
-		if err == nil && c.Kind != kindAccess {
+		if err == nil && c.Kind == "rcf" {
 			_, err = c.inputs()
 		}
 		if err == nil && names[c.Name] {

@@ -29,6 +29,9 @@ func (r *Runner) learn() {
 	for _, d := range r.accesses {
 		all = append(all, d.d.Learning()...)
 	}
+	for _, d := range r.outlooks {
+		all = d.d.Learning(all)
+	}
 	r.bytes.Store(bytes)
 	r.mu.Lock()
 	r.learning = all

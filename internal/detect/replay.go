@@ -23,8 +23,8 @@ func Replay(ctx context.Context, cs []Config, entities []signal.EntityID, from, 
 	var metrics []string
 	all := false
 	for _, c := range cs {
-		if c.Kind == kindAccess {
-			continue // accesses aren't in the history
+		if c.Kind == kindAccess || c.Kind == kindOutlook {
+			continue // accesses are not in the history; what looks ahead tells of what was not there yet
 		}
 		d, err := New(c)
 		if err != nil {

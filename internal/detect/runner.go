@@ -50,6 +50,7 @@ type Runner struct {
 	c         RunnerConfig
 	detectors []*Forests
 	accesses  []*accesses
+	outlooks  []*outlooks
 	log       *slog.Logger
 	metrics   *metrics
 
@@ -99,6 +100,10 @@ func NewRunner(c RunnerConfig, log *slog.Logger, reg prometheus.Registerer) (*Ru
 	for _, dc := range c.Detectors {
 		if dc.Kind == kindAccess {
 			r.accesses = append(r.accesses, newAccesses(dc))
+			continue
+		}
+		if dc.Kind == kindOutlook {
+			r.outlooks = append(r.outlooks, newOutlooks(dc))
 			continue
 		}
 		d, err := New(dc)
@@ -163,6 +168,8 @@ func (r *Runner) Run(ctx context.Context, stream Reader, pub Publisher, rec Reco
 		defer close(kept)
 		k.run(kctx)
 	}()
+	beside, wait := background(ctx)
+	defer wait()
 	var found []signal.Anomaly
 	err := stream.Read(ctx, r.read, func(seq uint64, b *signal.Batch) (err error) {
 		r.state.Lock()
@@ -196,6 +203,9 @@ func (r *Runner) Run(ctx context.Context, stream Reader, pub Publisher, rec Reco
 			}
 		}
 		if err := r.judge(ctx, pub, seq, b); err != nil {
+			return err
+		}
+		if err := r.foresee(ctx, pub, seq, b, beside); err != nil {
 			return err
 		}
 		r.read = seq

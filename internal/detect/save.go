@@ -52,11 +52,15 @@ type unsaved struct {
 	d      *Forests
 	w      *watched
 	a      *accesses
+	o      *outlooks
 }
 
 func (u *unsaved) encode() ([]byte, error) {
-	if u.a != nil {
+	switch {
+	case u.a != nil:
 		return u.a.bytes()
+	case u.o != nil:
+		return u.o.bytes()
 	}
 	return u.w.encode(u.d)
 }
@@ -68,6 +72,9 @@ func (r *Runner) clocks() map[string]clock {
 	}
 	for _, a := range r.accesses {
 		out[a.name] = clock{Config: kindAccess}
+	}
+	for _, o := range r.outlooks {
+		out[o.name] = clock{Config: kindOutlook}
 	}
 	return out
 }
@@ -85,6 +92,11 @@ func (r *Runner) unsaved() []unsaved {
 	for _, a := range r.accesses {
 		if a.dirty {
 			out = append(out, unsaved{mark: &a.mark, before: a.mark, key: shelfKey(a.name, ""), a: a})
+		}
+	}
+	for _, o := range r.outlooks {
+		if o.dirty {
+			out = append(out, unsaved{mark: &o.mark, before: o.mark, key: shelfKey(o.name, ""), o: o})
 		}
 	}
 	return out
@@ -253,6 +265,15 @@ func (r *Runner) restoreOne(full string, newest *header) error {
 		if a.name == name {
 			a.from, a.saved = seq, seq
 			return a.d.Restore(bytes.NewReader(state))
+		}
+	}
+	for _, o := range r.outlooks {
+		if o.name == name {
+			if err := o.d.Restore(bytes.NewReader(state)); err != nil {
+				return err
+			}
+			o.from, o.saved = seq, seq
+			return nil
 		}
 	}
 	r.saver.shelf.forget(full)

@@ -55,6 +55,11 @@ func compose(ev signal.Event, base string) (text, error) {
 				t.title += " is over"
 			}
 		}
+	case signal.ForecastBreach:
+		var b signal.Breach
+		if err = json.Unmarshal(ev.Detail, &b); err == nil {
+			t.title, t.body = "Foreseen on "+b.Entity.Name(), b.Reason
+		}
 	case signal.AlertFiring, signal.AlertResolved:
 		var a signal.Alert
 		if err = json.Unmarshal(ev.Detail, &a); err == nil {

@@ -27,6 +27,7 @@ const (
 	AnomalyJudged               = "Anomaly Judged"
 	ModelChanged                = "Model Changed"
 	UnusualAccess               = "Unusual Access"
+	ForecastBreach              = "Forecast Breach"
 	AlertFiring                 = "Alert Firing"
 	AlertResolved               = "Alert Resolved"
 	IncidentOpened              = "Incident Opened"
@@ -95,6 +96,26 @@ type Anomaly struct {
 	Confidence  float64            `json:"confidence"`  // 0 to 1, how much the model has seen
 	Reason      string             `json:"reason"`      // a sentence
 	Processes   []Process          `json:"processes,omitempty"`
+}
+
+// Breach is a limit that a forecast crosses: the detail of "Forecast Breach". Expected, Lower and Upper are the forecast by the minute,
+// from Made on: the median and the band of 80 %.
+type Breach struct {
+	Head
+	Detector    string    `json:"detector"`
+	Series      string    `json:"series"`
+	Limit       float64   `json:"limit"`
+	Value       float64   `json:"value"`       // when it was made
+	Probability float64   `json:"probability"` // that the limit is crossed within the hour, at least
+	Made        time.Time `json:"made"`
+	At          time.Time `json:"at"`                // when it is crossed as likely as not
+	Earliest    time.Time `json:"earliest,omitzero"` // crossed by then with a chance of a tenth
+	Latest      time.Time `json:"latest,omitzero"`   // crossed by then with a chance of nine tenths; absent when that is beyond the hour
+	Expected    []float64 `json:"expected"`
+	Lower       []float64 `json:"lower"`
+	Upper       []float64 `json:"upper"`
+	Method      string    `json:"method"` // where the forecast comes from, and why
+	Reason      string    `json:"reason"` // a sentence
 }
 
 // Alert is a threshold rule that holds for one set of labels: the detail of "Alert Firing" and "Alert Resolved".

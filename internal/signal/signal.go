@@ -27,6 +27,7 @@ const (
 	KindNotice    = "no"
 	KindOrder     = "or"
 	KindModel     = "mo"
+	KindBreach    = "fo" // a forecast that crosses a limit
 )
 
 // MakeID returns kind, a dash, and 20 hex digits that depend on all parts and their order. Parts may hold any bytes.
