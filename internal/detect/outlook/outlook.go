@@ -47,12 +47,11 @@ type Detector struct {
 // counter is one series and its last sample.
 type counter struct {
 	binding
-	e      *endpoint
-	prev   float64
-	prevN  float64 // of a native histogram: its count
-	at     int64
-	seen   bool
-	native bool
+	e     *endpoint
+	prev  float64
+	prevN float64 // of a native histogram: its count
+	at    int64
+	seen  bool
 }
 
 // endpoint is one thing that has response time, requests and errors, or one filesystem.
