@@ -7,6 +7,7 @@ LISTEN ?= 127.0.0.1:8080
 DATA ?= ./.data
 CONFIG ?=
 FUZZTIME ?= 10m
+NAB ?= shared/data/nab
 
 .DEFAULT_GOAL := help
 
@@ -81,6 +82,17 @@ bench-access: ## unusual access: figures beside the peers' on simulated organisa
 	$(GO) test -run '^$$' -bench Figures -benchtime 1x ./internal/detect/access
 	$(GO) test -run '^$$' -bench 'Reader|Observe' -benchmem -cpu 1 ./internal/source/cloudtrail ./internal/detect/access
 	$(GO) test -run '^$$' -bench 'Train|Score' ./ipinsights
+
+.PHONY: bench-nab
+bench-nab: build ## the Numenta Anomaly Benchmark over NAB=dir: three profiles, and a report with a chart for each file
+	@test -d "$(NAB)/data" || { echo "NAB=dir: want a copy of the benchmark with data/ and labels/ ($(NAB) has none)"; exit 1; }
+	rm -rf bin/nab && $(BIN) backtest --out bin/nab $(NAB)/data >bin/nab.txt
+	HOMEOSTAT_NAB=$(abspath $(NAB)) HOMEOSTAT_NAB_SCORED=$(CURDIR)/bin/nab $(GO) test -count=1 -v -run 'TestNAB$$' ./internal/detect/evaluate
+	@echo "report: bin/nab/report.html"
+
+.PHONY: bench-quiet
+bench-quiet: ## events a week on quiet hosts, 30 days after 14 of learning; takes minutes
+	HOMEOSTAT_BENCH=1 $(GO) test -count=1 -v -timeout 30m -run 'QuietWeeks' ./internal/detect
 
 .PHONY: soak
 soak: build ## slow: 20 game days of each fault, 100 kills under load, 10 million pattern comparisons, an hour's loop, fuzzing

@@ -347,11 +347,13 @@ func (r *backtestResult) note(open *backtestAnomaly, at int64, v *detect.Verdict
 		r.Events++
 		open = &backtestAnomaly{Began: time.UnixMilli(at).UTC(), FirstRow: r.Rows, Score: -1}
 	}
-	if v.Grade > 0 && open != nil {
+	if v.Grade > 0 {
 		r.RowsAbove++
+	}
+	if v.Lasting && open != nil {
 		open.LastRow, open.Ended = r.Rows, time.UnixMilli(at).UTC()
 		if v.Score > open.Score {
-			open.Score, open.Grade, open.Confidence = v.Score, v.Grade, v.Confidence
+			open.Score, open.Grade, open.Confidence = v.Score, max(v.Grade, open.Grade), v.Confidence
 			open.Reason = detect.Explain(features, v)
 		}
 	}

@@ -48,7 +48,7 @@ func (c *chart) add(row *csvfile.Row, v *detect.Verdict) {
 	}
 	one := column{
 		first: row.Time, rows: 1, low: v.Values[0], high: v.Values[0], lower: v.Lower[0], upper: v.Upper[0],
-		score: v.Score, threshold: v.Threshold, strange: v.Grade > 0,
+		score: v.Score, threshold: v.Threshold, strange: v.Lasting,
 	}
 	c.rows++
 	if n := len(c.columns); n > 0 && c.columns[n-1].rows < c.each {

@@ -322,13 +322,14 @@ func (d *Forests) tell(dst []signal.Anomaly, w *watched, k int64, v *Verdict) []
 		w.until = (k + 1) * d.step
 		dst = append(dst, *w.open)
 	case GoesOn:
-		if v.Grade == 0 || w.open == nil {
+		if !v.Lasting || w.open == nil {
 			break
 		}
 		w.until = (k + 1) * d.step
 		if v.Score > w.open.Score {
 			peak := d.anomaly(w, k, v)
 			peak.ID, peak.Began, peak.Cause = w.open.ID, w.open.Began, w.open.Cause
+			peak.Grade = max(peak.Grade, w.open.Grade)
 			w.open = peak
 		}
 	case Ended:

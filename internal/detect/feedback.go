@@ -24,22 +24,24 @@ type Adjustment struct {
 	Judgement Judgement
 	By        string    // who
 	At        time.Time // when it was judged
+	Began     time.Time // when the anomaly began
 	Score     float64   // of the anomaly at its peak
-	Before    float64   // the model's Bias before it, and after
+	Before    float64   // the model's bias before it, and after: the share by which more is asked for
 	After     float64
 }
 
 const (
 	adjustmentsKept = 32   // the last ones of a model
-	biasLeast       = -0.5 // of a threshold's distance from what is ordinary: confirming all the time doesn't end in alarms all the time
-	biasMost        = 8.0  // and muting leaves a score that a model has never seen the like of above the threshold
+	biasLeast       = -0.5 // confirming all the time doesn't end in alarms all the time
+	biasMost        = 8.0  // and muting leaves what a model has never seen the like of an event
 	confirmStep     = 0.1
+	muteStep        = 0.1
 )
 
 // Feedback moves the threshold of m by what a person says of one of its anomalies, and returns the record of it.
 //
-// Muting raises the threshold so far that a score as high as the anomaly's peak would have stayed below it: the same again is
-// no event. Confirming takes half of what muting has added away and lowers the threshold by a tenth besides, down to half its
+// Muting raises what it takes by a tenth, and at least so far that this anomaly would have been none: the same again is no
+// event. Confirming takes half of what muting has added away and lowers the threshold by a tenth besides, down to half its
 // distance from what is ordinary, so that somewhat weaker ones are told too. Both hold until the next judgement; the score, the
 // band and what the model learns stay as they are. The same judgement on the same anomaly a second time changes nothing.
 //
@@ -61,10 +63,7 @@ func (m *Model) Feedback(a Adjustment) (Adjustment, error) {
 	a.Before = s.Bias
 	switch a.Judgement {
 	case Muted:
-		// Threshold + Bias x (Threshold - ordinary) is just above the score.
-		if reach := s.Threshold - ordinary; reach > 0 {
-			s.Bias = max(s.Bias, 1.02*(a.Score-s.Threshold)/reach+0.02)
-		}
+		s.Bias = max(s.Bias+muteStep, m.biasAgainst(a))
 	case Confirmed:
 		s.Bias = min(s.Bias, s.Bias/2) - confirmStep
 	}
@@ -80,6 +79,21 @@ func (m *Model) Feedback(a Adjustment) (Adjustment, error) {
 // threshold is what the model's threshold comes to with a bias, what keeps recurring left out.
 func (m *Model) threshold(bias float64) float64 {
 	return m.state.Threshold + bias*max(0, m.state.Threshold-ordinary)
+}
+
+// biasAgainst returns the Bias with which the anomaly would have been none: by the strength of its news, where the model
+// still knows it, or by its score, where it was found so. It is 0 where neither is known.
+func (m *Model) biasAgainst(a Adjustment) float64 {
+	s := &m.state
+	for _, e := range s.Told {
+		if e.Strength > 0 && e.Began == a.Began.UnixMilli() {
+			return 1.02*e.Strength/(m.strengthLeast()-s.Tired)*(1+s.Bias) - 1
+		}
+	}
+	if reach := s.Threshold - ordinary; reach > 0 && (m.cold() || m.c.Percentile > 0) {
+		return 1.02*(a.Score-s.Threshold)/reach + 0.02
+	}
+	return 0
 }
 
 // Adjustments returns what people's judgements did to m, the last 32, oldest first.
@@ -99,5 +113,5 @@ func (d *Forests) Feedback(a *signal.Anomaly, j Judgement, by string, at time.Ti
 	if w == nil {
 		return Adjustment{}, fmt.Errorf("detector %s: %s: %w", d.c.Name, a.Entity, ErrNoModel)
 	}
-	return w.model.Feedback(Adjustment{Anomaly: a.ID, Judgement: j, By: by, At: at, Score: a.Score})
+	return w.model.Feedback(Adjustment{Anomaly: a.ID, Judgement: j, By: by, At: at, Began: a.Began, Score: a.Score})
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // spikes feeds noise with an equal spike each day and returns the anomalies' peaks, by the day; judge is called after each.
-func spikes(t *testing.T, days int, judge func(m *Model, day int, peak float64)) (found []int) {
+func spikes(t *testing.T, days int, judge func(m *Model, began time.Time, peak float64)) (found []int) {
 	t.Helper()
 	m := newModel(t, ModelConfig{Features: make([]Feature, 1), Interval: 5 * time.Minute})
 	r := newRand(5)
@@ -18,16 +18,16 @@ func spikes(t *testing.T, days int, judge func(m *Model, day int, peak float64))
 		}
 		if v := m.Observe(int64(i)*300_000, []float64{x}); v.Change == Began && i%288 == 200 {
 			found = append(found, i/288)
-			judge(m, i/288, v.Score)
+			judge(m, time.UnixMilli(int64(i)*300_000), v.Score)
 		}
 	}
 	return found
 }
 
 func TestMutedIsNotToldAgain(t *testing.T) {
-	without := spikes(t, 8, func(*Model, int, float64) {})
-	muted := spikes(t, 8, func(m *Model, day int, peak float64) {
-		a := Adjustment{Anomaly: "an-1", Judgement: Muted, By: "ana", Score: peak}
+	without := spikes(t, 8, func(*Model, time.Time, float64) {})
+	muted := spikes(t, 8, func(m *Model, began time.Time, peak float64) {
+		a := Adjustment{Anomaly: "an-1", Judgement: Muted, By: "ana", Began: began, Score: peak}
 		first, err := m.Feedback(a)
 		if err != nil || !(first.After > first.Before) {
 			t.Errorf("%+v, %v: want a higher threshold", first, err)

@@ -31,12 +31,13 @@ type ModelConfig struct {
 type Verdict struct {
 	Score      float64 // 0 or more, higher is stranger; 0 while there is nothing to compare with
 	Threshold  float64
-	Grade      float64 // 0 to 1; above 0 only where an anomaly begins or goes on
+	Grade      float64 // 0 to 1: how strong the news is; 0 where an anomaly goes on without any
 	Confidence float64 // 0 to 1: how much the model has seen
 
 	Values, Expected, Lower, Upper []float64
 	Attribution                    []float64 // adds up to 1
 	Change                         Change
+	Lasting                        bool // an anomaly begins or goes on here, and this point is strange by itself
 }
 
 // Change says what a point does to the anomaly that may be under way.
@@ -54,16 +55,19 @@ const (
 // Model scores points of one entity, one after the other, and decides which of them make an anomaly. It never looks ahead:
 // what it says of a point depends on that point and those before.
 //
-// A point's score is that of a Random Cut Forest, the mean over shingles of 1, 2, 4 and 8 points (a spike shows in the
-// short ones, a broken pattern in the long ones), plus a term for how rare each feature's residual is against what was
-// expected of it, which sees what a bounded score can't: how far out a far-out point is.
+// The score is dense: it ranks points by how strange they and the last few are, and stays high while a strange stretch lasts.
+// It is a Random Cut Forest's, the mean over shingles of 1, 2, 4 and 8 points (a spike shows in the short ones, a broken
+// pattern in the long ones), plus how rare each feature finds the point, half of it over the last 20 points. The decision is
+// another matter: what matters there is news ([news]).
 type Model struct {
-	c        ModelConfig
-	state    modelState
-	features []feature
-	forests  []*rcf.Forest
-	scores   sketch
-	early    [][]float64 // the first points, until there is a base to count from
+	c         ModelConfig
+	state     modelState
+	features  []feature
+	forests   []*rcf.Forest
+	scores    sketch // of sharp
+	news      news
+	strengths sketch      // of news that was fresh
+	early     [][]float64 // the first points, until there is a base to count from
 
 	adjustments []Adjustment // by people
 
@@ -71,8 +75,13 @@ type Model struct {
 	base, unit []float64 // of each feature: what the forests see is (x - base) / unit
 	x, z       []float64 // scratch
 	expected   []expectation
+	far        []bool // features in the tail of their distance from what is steady
 	high, low  []float64
 	verdict    Verdict
+	sharp      float64 // the score of this point alone
+	strength   float64 // of its news
+	fresh      bool    // nothing as strong was there of late
+	now        int64
 }
 
 type modelState struct {
@@ -80,7 +89,9 @@ type modelState struct {
 	First     int64  // time of the first, Unix milliseconds
 	Last      int64
 	Open      bool
+	ByNews    bool  // the open anomaly began as news
 	Quiet     int32 // points below the lower threshold since the last one above, while open
+	Leaks     int32 // points in a row that a feature has been far from what is steady
 	Above     int32 // points above the threshold in a row
 	Tired     float64
 	Peak      float64     // highest score of the strange stretch that isn't yet an anomaly
@@ -88,33 +99,51 @@ type modelState struct {
 	Threshold float64     // as worked out last
 	Lower     float64
 	Mean      float64 // excess in the tail of the scores
+	Mild      float64 // mean of late of the score of each point alone
+	Told      [eventsKept]raised
 	Bias      float64 // what people's judgements add to the threshold, in its distance from what is ordinary
 }
 
 // The constants of a model: counts of points, the same for every series.
 const (
-	warmUp       = 32  // points before anything can be an anomaly
-	earlyPoints  = 8   // points that the base is the median of
-	quietPoints  = 3   // below the lower threshold, and an anomaly has ended
-	rowsAbove    = 3   // above a percentile in a row, before that is an anomaly: a lone exceedance never is
-	gaps         = 31  // between points that the interval is the median of
-	refresh      = 16  // points between two looks at the tail of the scores
-	trees        = 100 // in all forests
-	rareWeight   = 0.3
-	scorePrior   = 0.15  // mean excess in the tail of scores that few points are thought to have
-	scoreTail    = 0.005 // of the scores are the tail that the threshold is read off
-	goesOn       = 0.75  // of the way from there to the threshold is where an anomaly stops going on
-	scoreDecay   = 1.0 / 10000
-	tiredDecay   = 1.0 / 500
-	scoreTop     = 8.0
-	scoreBins    = 800
-	coldRows     = 5                // strange points begin an anomaly in a model's first day, as long as the rule for CPU waits: a job is shorter
-	coldLasting  = 12 * time.Second // that they must come to at short intervals, where a job of seconds is many points
-	coldEffect   = 3                // times Feature.Effect is worth an event in the first day: 15 points of CPU in place of 5
-	coldLeap     = 6                // times Effect, of a share, is strange in the first day whatever the score: 30 points of CPU
-	coldHold     = 3                // times as many strange points as make an anomaly, and they are learnt as the new normal
-	ordinary     = 1.0              // is about the score of what is nothing special
-	neverAtFirst = 1.2              // a threshold is never below: the score of something ordinary is about 1
+	warmUp         = 32  // points before anything can be an anomaly
+	earlyPoints    = 8   // points that the base is the median of
+	quietPoints    = 3   // below the lower threshold, and an anomaly has ended
+	clearReach     = 1.0 // times a band's reach beyond its end is clearly outside
+	steadyEffect   = 2.0 // times Feature.Effect beside what is steady is worth an event
+	leakRows       = 12  // points in a row that a feature is that far from what is steady begin an anomaly
+	lastingRows    = 5   // strange points in a row begin an anomaly without news
+	rowsAbove      = 3   // above a percentile in a row, before that is an anomaly: a lone exceedance never is
+	gaps           = 31  // between points that the interval is the median of
+	refresh        = 16  // points between two looks at the tail of the scores
+	trees          = 100 // in all forests
+	rareWeight     = 0.3 // of the rarest in the sharp score
+	eachWeight     = 0.2 // of each of four in the dense one
+	eachMost       = 2.0
+	mildShare      = 0.05  // what a point counts in the part of the score that lasts
+	scorePrior     = 0.15  // mean excess in the tail of scores that few points are thought to have
+	scoreTail      = 0.005 // of the scores are the tail that the threshold is read off
+	goesOn         = 0.75  // of the way from there to the threshold is where an anomaly stops going on
+	scoreDecay     = 1.0 / 10000
+	tiredDecay     = 1.0 / 500
+	strengthsLeast = 500  // points on record before their tail has a say
+	strengthTail   = 0.01 // of them are the tail
+	strengthPrior  = 1.0  // mean excess in it that few points are thought to have
+	tiredStep      = 0.6  // of strength that news must be stronger after an event
+	tiredMost      = 8.0
+	coldNewsPoints = 240 // that a model has seen before that
+	coldNews       = 1.0 // times as much more is asked of news at first, and less and less of that in the first day
+	// strengthPerDecade is how much stronger news must be where a tenth of the false alarms is allowed.
+	strengthPerDecade = 2.2
+	scoreTop          = 8.0
+	scoreBins         = 800
+	coldRows          = 5                // strange points begin an anomaly in a model's first day, as long as the rule for CPU waits: a job is shorter
+	coldLasting       = 12 * time.Second // that they must come to at short intervals, where a job of seconds is many points
+	coldEffect        = 3                // times Feature.Effect is worth an event in the first day: 15 points of CPU in place of 5
+	coldLeap          = 6                // times Effect, of a share, is strange in the first day whatever the score: 30 points of CPU
+	coldHold          = 3                // times as many strange points as make an anomaly, and they are learnt as the new normal
+	ordinary          = 1.0              // is about the score of what is nothing special
+	neverAtFirst      = 1.2              // a threshold is never below: the score of something ordinary is about 1
 )
 
 // shingles returns the numbers of points in a row that the forests see as one. With a percentile it is the plain forest of
@@ -139,13 +168,15 @@ func NewModel(c ModelConfig) (*Model, error) {
 		return nil, fmt.Errorf("percentile %v: want at least 50 and less than 100", c.Percentile)
 	}
 	m := &Model{
-		c:        c,
-		features: make([]feature, n),
-		scores:   newSketch(0, scoreTop, scoreBins, scoreDecay),
-		base:     make([]float64, n), unit: make([]float64, n),
+		c:         c,
+		features:  make([]feature, n),
+		scores:    newSketch(0, scoreTop, scoreBins, scoreDecay),
+		news:      newNews(len(c.shingles())),
+		strengths: newSketch(0, 60, 600, scoreDecay),
+		base:      make([]float64, n), unit: make([]float64, n),
 		x: make([]float64, n), z: make([]float64, n),
-		expected: make([]expectation, n),
-		high:     make([]float64, n), low: make([]float64, n),
+		expected: make([]expectation, n), far: make([]bool, n),
+		high: make([]float64, n), low: make([]float64, n),
 		verdict: Verdict{
 			Values: make([]float64, n), Expected: make([]float64, n), Lower: make([]float64, n), Upper: make([]float64, n),
 			Attribution: make([]float64, n),
@@ -181,14 +212,21 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 		return nil
 	}
 	s := &m.state
+	m.now = t
 	if s.Seen == 0 {
 		s.First = t
 	}
 	if s.Seen > 0 && s.Seen <= gaps {
 		s.Gaps[s.Seen-1] = t - s.Last
 	}
+	if s.Seen == gaps || s.Seen == 0 && m.c.Interval > 0 {
+		for i := range m.features {
+			m.features[i].setStep(m.interval().Milliseconds())
+		}
+	}
 	v := &m.verdict
-	rare := 0.0
+	clear(m.far)
+	var rare surprises
 	for i := range m.features {
 		e := m.features[i].expect(t)
 		m.expected[i] = e
@@ -202,7 +240,9 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 			continue
 		}
 		if s.Seen > 0 {
-			rare = max(rare, m.features[i].surprise(e, m.x[i]))
+			r := m.features[i].surprise(e, m.x[i])
+			m.far[i] = r.away > 0
+			rare.most(r)
 		}
 	}
 	m.score(rare)
@@ -219,10 +259,10 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 	return v
 }
 
-// score sets Score and Attribution, and lets the forests learn.
-func (m *Model) score(rare float64) {
+// score sets Score and Attribution, works out what is news, and lets the forests learn.
+func (m *Model) score(rare surprises) {
 	v := &m.verdict
-	v.Score = 0
+	v.Score, m.sharp, m.strength, m.fresh = 0, 0, 0, false
 	for i := range v.Attribution {
 		v.Attribution[i] = 1 / float64(len(v.Attribution))
 	}
@@ -235,15 +275,17 @@ func (m *Model) score(rare float64) {
 	m.scale(m.x)
 	clear(v.Attribution)
 	ready, total := 0, 0.0
-	for _, f := range m.forests {
+	for i, f := range m.forests {
+		m.news.forest[i] = 0
 		if len(m.x) > 1 && !m.quick && f.Attribute(m.high, m.low, m.z) == nil {
-			for i := range v.Attribution {
-				v.Attribution[i] += m.high[i] + m.low[i]
-				total += m.high[i] + m.low[i]
+			for j := range v.Attribution {
+				v.Attribution[j] += m.high[j] + m.low[j]
+				total += m.high[j] + m.low[j]
 			}
 		}
 		if score, err := f.ScoreAndUpdate(m.z); err == nil && score > 0 {
 			v.Score += score
+			m.news.forest[i] = score
 			ready++
 		}
 	}
@@ -254,9 +296,26 @@ func (m *Model) score(rare float64) {
 			v.Attribution[i] = 1 / float64(len(v.Attribution))
 		}
 	}
-	if ready > 0 {
-		v.Score = v.Score/float64(ready) + rareWeight*rare
+	if ready == 0 {
+		return
 	}
+	v.Score /= float64(ready)
+	if m.c.Percentile > 0 { // the recipe's plain forest
+		m.sharp = v.Score
+		return
+	}
+	m.sharp = v.Score + rareWeight*max(rare.residual, rare.drift)
+	m.strength, m.fresh = m.news.judge(m.now, m.interval(), rare)
+	all := v.Score
+	for _, r := range [...]float64{rare.residual, rare.drift, rare.away, rare.change} {
+		all += eachWeight * min(r, eachMost)
+	}
+	s := &m.state
+	if s.Mild == 0 {
+		s.Mild = all
+	}
+	s.Mild += mildShare * (all - s.Mild)
+	v.Score = (all + s.Mild) / 2
 }
 
 // warm gathers the first points, and hands them to the forests once there are enough to say where the numbers lie. It

@@ -3,6 +3,8 @@ package detect
 import (
 	"math"
 	"math/rand/v2"
+	"os"
+	"sync"
 	"testing"
 	"time"
 )
@@ -139,4 +141,66 @@ func TestRunawayIsFoundAmongJobs(t *testing.T) {
 			t.Errorf("seed %d: not found within 20 s", seed)
 		}
 	}
+}
+
+// TestQuietWeeks counts the events of 30 days after 14 of learning. It takes minutes, so HOMEOSTAT_BENCH asks for it.
+func TestQuietWeeks(t *testing.T) {
+	if os.Getenv("HOMEOSTAT_BENCH") == "" {
+		t.Skip("HOMEOSTAT_BENCH isn't set: make bench-quiet")
+	}
+	const learnt, days = 14 * 24 * time.Hour, 44
+	for _, plain := range []bool{false, true} {
+		events, hosts := 0, uint64(4)
+		counts := make([]int, hosts)
+		var wg sync.WaitGroup
+		for seed := range hosts {
+			wg.Go(func() {
+				var begun []time.Duration
+				if plain {
+					begun = plainEvents(t, seed, days)
+				} else {
+					begun, _ = quietEvents(newForests(t, Config{}), seed, 30*time.Second, days*24*time.Hour)
+				}
+				for _, at := range begun {
+					if at >= learnt {
+						counts[seed]++
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for _, n := range counts {
+			events += n
+		}
+		perWeek := float64(events) / float64(hosts) / (30.0 / 7)
+		t.Logf("rows without units: %v: %.2f events an entity a week %v", plain, perWeek, counts)
+		if perWeek >= 2 {
+			t.Errorf("rows without units: %v: %.2f events an entity a week, want less than 2", plain, perWeek)
+		}
+	}
+}
+
+// plainEvents is the same load as rows of four columns that have no unit and no least effect, as a file has them.
+func plainEvents(t *testing.T, seed uint64, days int) (begun []time.Duration) {
+	m := newModel(t, ModelConfig{Features: make([]Feature, 4)})
+	m.quick = true
+	r := newRand(seed)
+	calm := 0.0
+	for i := range int64(days) * 1440 {
+		at := start().Add(time.Duration(i) * time.Minute)
+		hour := float64(at.Unix()%86400) / 3600
+		busy := 0.5 - 0.5*math.Cos(2*math.Pi*(hour-2)/24)
+		if day := at.Unix() / 86400 % 7; day == 2 || day == 3 {
+			busy *= 0.5
+		}
+		calm += 0.05 * (r.NormFloat64()*0.1 - calm)
+		v := m.Observe(at.UnixMilli(), []float64{
+			0.1 + 0.3*busy + 0.03*calm + 0.02*math.Abs(r.NormFloat64()), 0.4 + 0.1*busy + 0.002*r.NormFloat64(),
+			max(0, 2e5+3e6*busy*(1+0.3*r.NormFloat64())), 1e5 + 5e5*busy*math.Exp(0.5*r.NormFloat64()),
+		})
+		if v.Change == Began {
+			begun = append(begun, at.Sub(start()))
+		}
+	}
+	return begun
 }

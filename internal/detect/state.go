@@ -174,9 +174,11 @@ type modelData struct {
 	Version    int
 	State      modelState
 	Features   []featureState
-	Residuals  []sketchData
-	Drifts     []sketchData
+	Sketches   [][]sketchData // of each feature
 	Scores     sketchData
+	Channels   []sketchData
+	Strengths  sketchData
+	News       newsState
 	Early      [][]float64
 	Base, Unit []float64
 	Forests    [][]byte
@@ -189,7 +191,7 @@ type sketchData struct {
 	Bins          []float32
 }
 
-const modelVersion = 1
+const modelVersion = 2
 
 func (s *sketch) data() sketchData { return sketchData{s.weight, s.total, s.bins} }
 
@@ -206,13 +208,19 @@ func (s *sketch) restore(d sketchData) error {
 // give the same verdicts.
 func (m *Model) MarshalBinary() ([]byte, error) {
 	d := modelData{
-		Version: modelVersion, State: m.state, Scores: m.scores.data(), Early: m.early, Base: m.base, Unit: m.unit,
+		Version: modelVersion, State: m.state, Scores: m.scores.data(), Strengths: m.strengths.data(), News: m.news.state, Early: m.early, Base: m.base, Unit: m.unit,
 		Adjustments: m.adjustments,
 	}
 	for i := range m.features {
 		d.Features = append(d.Features, m.features[i].state)
-		d.Residuals = append(d.Residuals, m.features[i].residual.data())
-		d.Drifts = append(d.Drifts, m.features[i].drift.data())
+		var data []sketchData
+		for _, s := range m.features[i].sketches() {
+			data = append(data, s.data())
+		}
+		d.Sketches = append(d.Sketches, data)
+	}
+	for i := range m.news.channels {
+		d.Channels = append(d.Channels, m.news.channels[i].data())
 	}
 	for _, f := range m.forests {
 		b, err := f.MarshalBinary()
@@ -233,7 +241,7 @@ func (m *Model) UnmarshalBinary(data []byte) error {
 		return err
 	}
 	n := len(m.features)
-	if d.Version != modelVersion || len(d.Features) != n || len(d.Residuals) != n || len(d.Drifts) != n || len(d.Forests) != len(m.forests) ||
+	if d.Version != modelVersion || len(d.Features) != n || len(d.Sketches) != n || len(d.Channels) != len(m.news.channels) || len(d.Forests) != len(m.forests) ||
 		len(d.Base) != n || len(d.Unit) != n {
 		return errors.New("a model of another kind or version")
 	}
@@ -242,11 +250,23 @@ func (m *Model) UnmarshalBinary(data []byte) error {
 	copy(m.unit, d.Unit)
 	for i := range m.features {
 		m.features[i].state = d.Features[i]
-		if err := errors.Join(m.features[i].residual.restore(d.Residuals[i]), m.features[i].drift.restore(d.Drifts[i])); err != nil {
+		sketches := m.features[i].sketches()
+		if len(d.Sketches[i]) != len(sketches) {
+			return errors.New("a feature of another shape")
+		}
+		for j, s := range sketches {
+			if err := s.restore(d.Sketches[i][j]); err != nil {
+				return err
+			}
+		}
+	}
+	m.news.state = d.News
+	for i := range m.news.channels {
+		if err := m.news.channels[i].restore(d.Channels[i]); err != nil {
 			return err
 		}
 	}
-	if err := m.scores.restore(d.Scores); err != nil {
+	if err := errors.Join(m.scores.restore(d.Scores), m.strengths.restore(d.Strengths)); err != nil {
 		return err
 	}
 	for i, b := range d.Forests {
@@ -263,4 +283,6 @@ func (m *Model) UnmarshalBinary(data []byte) error {
 }
 
 // forgetOpen makes the model forget that an anomaly is under way.
-func (m *Model) forgetOpen() { m.state.Open, m.state.Quiet, m.state.Above = false, 0, 0 }
+func (m *Model) forgetOpen() {
+	m.state.Open, m.state.ByNews, m.state.Quiet, m.state.Above = false, false, 0, 0
+}
