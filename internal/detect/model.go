@@ -126,6 +126,7 @@ const (
 	goesOn         = 0.75  // of the way from there to the threshold is where an anomaly stops going on
 	scoreDecay     = 1.0 / 10000
 	tiredDecay     = 1.0 / 500
+	strengthBins   = 600
 	strengthsLeast = 500  // points on record before their tail has a say
 	strengthTail   = 0.01 // of them are the tail
 	strengthPrior  = 1.0  // mean excess in it that few points are thought to have
@@ -172,7 +173,7 @@ func NewModel(c ModelConfig) (*Model, error) {
 		features:  make([]feature, n),
 		scores:    newSketch(0, scoreTop, scoreBins, scoreDecay),
 		news:      newNews(len(c.shingles())),
-		strengths: newSketch(0, 60, 600, scoreDecay),
+		strengths: newSketch(0, 60, strengthBins, scoreDecay),
 		base:      make([]float64, n), unit: make([]float64, n),
 		x: make([]float64, n), z: make([]float64, n),
 		expected: make([]expectation, n), far: make([]bool, n),

@@ -33,7 +33,11 @@ func (c ModelConfig) Bytes() (int, error) {
 		return 0, fmt.Errorf("a model without features")
 	}
 	f := newFeature()
-	total := int(unsafe.Sizeof(Model{})) + 4*scoreBins + n*(int(unsafe.Sizeof(f))+4*len(f.residual.bins)+4*len(f.drift.bins)+16*8)
+	total := int(unsafe.Sizeof(Model{})) + 4*scoreBins + 4*strengthBins + 4*newsBins*(len(c.shingles())+others) +
+		n*(int(unsafe.Sizeof(f))+16*8)
+	for _, s := range f.sketches() {
+		total += n * 4 * len(s.bins)
+	}
 	for i, s := range c.shingles() {
 		rc := c.forest(i, s)
 		b, err := rc.Bytes(n)
