@@ -11,7 +11,7 @@ import (
 
 const (
 	// leastObservations is how many values DeepAR wants to learn from; below, a method that learns nothing is better.
-	leastObservations = 1000
+	leastObservations = 600
 	deepPaths         = 200
 )
 
