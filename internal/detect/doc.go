@@ -7,13 +7,16 @@
 //
 // How a model works, in the order of a point's way through it:
 //
-//   - what was expected: of each feature, its recent level, its longer level and its time of the day are three experts whose
-//     forecasts are mixed as their errors of late deserve; the band is what residuals have been (feature.go)
-//   - the score: a Random Cut Forest's, the mean over shingles of 1, 2, 4 and 8 points, plus how rare the residual is, and the
-//     drift of the last 20 points, in the tail of what was seen on that side (model.go)
-//   - the threshold: read off the tail of the scores so far, as peaks over a threshold, for the rate of false alarms that the
-//     configuration names; or a percentile, which takes three points in a row (decide.go)
+//   - what was expected: of each feature, its recent level, its longer level, its time of the day and of the week are four
+//     experts whose forecasts are mixed as their errors of late deserve; the band is what residuals have been (feature.go)
+//   - the score, which ranks points and stays high while a strange stretch lasts: a Random Cut Forest's, the mean over shingles
+//     of 1, 2, 4 and 8 points, plus how rare the features find the point, half of it over the last 20 points (model.go)
+//   - news, which decides: channels that each know how rare their own word is agree, and nothing as strong was there of late
+//     (news.go)
+//   - how strong news has to be, for the rate of false alarms that the configuration names; in the first day, and with a
+//     percentile, several points in a row above a threshold of the score (decide.go)
 //   - begin, going on, end: an anomaly goes on above a lower threshold and ends with its last strange point (decide.go)
+//   - what people's judgements change (feedback.go)
 //   - the sentence (explain.go)
 //
 // Everything follows from the batches and their order: replayed, they give the same anomalies with the same ids. Training from
@@ -23,5 +26,6 @@
 // A Forests, a Model: one goroutine. A Runner: Run by one, Position and Health by any.
 //
 // Sources: package rcf for the forest; Siffer et al., "Anomaly Detection in Streams with Extreme Value Theory", KDD 2017, for
-// the threshold, here with an exponential tail.
+// thresholds, here with an exponential tail; Gibbs and Candès, "Adaptive Conformal Inference Under Distribution Shift", NeurIPS
+// 2021, for holding a rate.
 package detect
