@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -163,4 +164,47 @@ func TestBuiltInRoutes(t *testing.T) {
 		publish("runbook", told, signal.Execution{Head: signal.Head{ID: "ex-1"}, Route: "high-cpu"})
 	}
 	l.want("notices", 6, "SELECT count(*) FROM started WHERE target = '*'")
+}
+
+// TestHostAndEC2RoutesExclude: an alert of a host starts one runbook: EC2's where host.id is an instance's, however the host is
+// called, and the host's own everywhere else.
+func TestHostAndEC2RoutesExclude(t *testing.T) {
+	routes, err := bus.ReadRoutes(os.DirFS("../../routes"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const instance = "i-0123456789abcdef0"
+	for _, tt := range []struct {
+		entity string
+		labels map[string]string
+		want   string // how the runbook's name ends; "" for none
+	}{
+		{"host:web-1", map[string]string{"host_name": "web-1", "host_id": "4c4c4544-0042"}, "-Host"},
+		{"host:web-1", map[string]string{"host_name": "web-1"}, "-Host"},
+		{"host:web-1", nil, "-Host"},
+		{"host:i-beam", map[string]string{"host_name": "i-beam", "host_id": "4c4c"}, "-Host"},
+		{"host:" + instance, map[string]string{"host_id": instance}, "-EC2"},
+		{"host:ip-10-0-0-7", map[string]string{"host_name": "ip-10-0-0-7", "host_id": instance}, "-EC2"},
+		{"service:shop", map[string]string{"host_id": instance}, ""},
+	} {
+		l := newLoop(t, storetest.Open(t), starts(nil), nil, routes...)
+		for _, rule := range []string{"HighCPU", "MemoryLeak", "DiskSpace"} {
+			ev, err := signal.NewEvent("history", signal.AlertFiring, rule, noon, signal.Alert{Head: signal.Head{Entity: signal.EntityID(tt.entity)}, Rule: rule, Labels: tt.labels})
+			if err != nil {
+				t.Fatal(err)
+			}
+			targets, err := l.Targets(ev)
+			var got []string
+			for _, r := range targets {
+				got = append(got, r.Target.Runbook)
+			}
+			var want []string
+			if tt.want != "" {
+				want = []string{rule + tt.want}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s %v: %v, %v; want %v", tt.entity, tt.labels, got, err, want)
+			}
+		}
+	}
 }
