@@ -4,11 +4,18 @@ import sys
 
 from moto.core.config import default_user_config
 from moto.ec2 import utils
+from moto.ec2.models import amis
 from moto.servicequotas import models
 from moto.server import ThreadedMotoServer
 
 # EC2 can filter instances by the client token that they were launched with; moto keeps the token and lacks the filter.
 utils.filter_dict_attribute_mapping["client-token"] = "client_token"
+
+# One image is all that tests launch from; to make moto's hundreds of each region takes seconds.
+amis.AMIS = [
+    {"ami_id": "ami-0123456789abcdef0", "name": "test", "architecture": "x86_64", "virtualization_type": "hvm", "root_device_type": "ebs"}
+]
+amis.environ["MOTO_AMIS_PATH"] = ""
 
 # State machines are really carried out; else they would run for ever.
 default_user_config["stepfunctions"]["execute_state_machine"] = True
