@@ -140,7 +140,7 @@ func waiting(t *testing.T, id string) signal.Event {
 
 func TestNoticesOfOneIncidentTravelTogether(t *testing.T) {
 	p := newPager(t)
-	s, st := open(t, Config{Targets: map[string]string{"ops": p.url()}, Gather: 300 * time.Millisecond}, true)
+	s, st := open(t, Config{Targets: map[string]string{"ops": p.url()}, Gather: 2 * time.Second}, true)
 	start(t, s, st, "ops", opened(t, "in-1"), waiting(t, "in-1"))
 	start(t, s, st, "ops", opened(t, "in-1")) // the same event again
 	<-p.came
