@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -192,13 +193,9 @@ func (f *frame) runTargets(ctx context.Context, s Step, e Entry, begun bool, d *
 				continue
 			}
 			params := make(map[string]any, len(given)+len(one))
-			for k, v := range given {
-				params[k] = v
-			}
+			maps.Copy(params, given)
 			trusted := make(map[string]bool, len(clean))
-			for k, v := range clean {
-				trusted[k] = v
-			}
+			maps.Copy(trusted, clean)
 			for k, v := range one {
 				params[k] = v
 				delete(trusted, k)

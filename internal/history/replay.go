@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -120,9 +121,7 @@ func alertLabels(series map[string]string, name string, added map[string]string)
 			ls[k] = v
 		}
 	}
-	for k, v := range added {
-		ls[k] = v
-	}
+	maps.Copy(ls, added)
 	ls[labels.AlertName] = name
 	return ls
 }

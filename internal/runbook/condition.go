@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -90,9 +91,7 @@ func (c Condition) Check(a Act) (Verdict, string) {
 // facts are what a condition can ask.
 func (a Act) facts(now time.Time) map[string]any {
 	tags := make(map[string]string, len(a.Labels))
-	for k, v := range a.Labels {
-		tags[k] = v
-	}
+	maps.Copy(tags, a.Labels)
 	for k, v := range a.Labels {
 		if name, ok := strings.CutPrefix(k, "tag_"); ok {
 			tags[name] = v

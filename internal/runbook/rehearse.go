@@ -3,6 +3,7 @@ package runbook
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -93,9 +94,7 @@ func (p *Rehearsal) refusal(ev signal.Event, x signal.RehearsedExecution, t Targ
 		return "unknown", t.Runbook + " is a Command document, and no runbook by itself"
 	}
 	given := map[string]any{}
-	for k, v := range t.Parameters {
-		given[k] = v
-	}
+	maps.Copy(given, t.Parameters)
 	if _, ok := doc.Parameter("Entity"); ok && given["Entity"] == nil && x.Entity != "" {
 		given["Entity"] = string(x.Entity)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"homeostat/deepar"
@@ -90,9 +91,7 @@ func learn(ctx context.Context, l Lessons, budget float64, epochs int) (Models, 
 
 // Adopt puts the models in the place of those of the day before.
 func (d *Detector) Adopt(m Models) {
-	for f, model := range m.models {
-		d.models[f] = model
-	}
+	maps.Copy(d.models, m.models)
 	d.until = m.until
 }
 

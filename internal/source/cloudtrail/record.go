@@ -2,6 +2,7 @@ package cloudtrail
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"time"
 
@@ -259,8 +260,8 @@ func (p *parser) user(a *signal.Access) string {
 
 // after returns what follows mark in s, or "".
 func after(s, mark string) string {
-	if i := strings.Index(s, mark); i >= 0 {
-		return s[i+len(mark):]
+	if _, after0, ok := strings.Cut(s, mark); ok {
+		return after0
 	}
 	return ""
 }
@@ -461,10 +462,8 @@ func (p *parser) touch(a *signal.Access, kind, name string) {
 	if kind != "" && !strings.HasPrefix(name, "arn:") && kind != "instanceId" {
 		name = p.names.join(kind, name)
 	}
-	for _, r := range a.Resources {
-		if r == name {
-			return
-		}
+	if slices.Contains(a.Resources, name) {
+		return
 	}
 	a.Resources = append(a.Resources, name)
 }
