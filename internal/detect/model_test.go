@@ -208,3 +208,20 @@ func BenchmarkObserve(b *testing.B) {
 		})
 	}
 }
+
+func TestLeapOfAConstantIsGraded(t *testing.T) {
+	m := newModel(t, ModelConfig{Features: make([]Feature, 1), Interval: time.Minute})
+	for i := range 5000 {
+		x := 1.0
+		if i == 4800 {
+			x = -1
+		}
+		v := m.Observe(int64(i)*60_000, []float64{x})
+		if !(v.Grade >= 0 && v.Grade <= 1) || !(v.Score >= 0) || math.IsInf(v.Score, 0) {
+			t.Fatalf("row %d: score %v, grade %v", i, v.Score, v.Grade)
+		}
+		if i == 4800 && (v.Change != Began || !(v.Grade > 0.5)) {
+			t.Errorf("the leap: change %v, grade %v; want an event with a high grade", v.Change, v.Grade)
+		}
+	}
+}

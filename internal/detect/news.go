@@ -18,6 +18,7 @@ const (
 	newsTop    = 24.0
 	newsBins   = 1200
 	eventsKept = 16
+	rarityMost = 300.0 // decimals, about as far as a share can be told from 0
 )
 
 // raised is an event that was told, for the judgements that may follow.
@@ -90,7 +91,7 @@ func (s *sketch) rarity(v float64) float64 {
 	r := 0.0
 	if s.count() >= newsLeast {
 		if t := s.upper(newsTail, newsPrior); v > t.from {
-			r = -math.Log10(t.beyond(v))
+			r = min(-math.Log10(t.beyond(v)), rarityMost) // a share too small for a number is 0
 		}
 	}
 	s.add(v)
