@@ -213,6 +213,7 @@ func TestKill(t *testing.T) {
 	}
 	c := startChild(t, address, data, config)
 	c.awaitReady(t, "ready", func(r readiness) bool { return r.Ready })
+	c.await(t, "an execution", func() bool { return anyExecution(t, c) }, func() string { return "none began yet" })
 	close(stop)
 	load.Wait()
 
@@ -289,6 +290,16 @@ func awaitExecutions(t *testing.T, c *child) {
 		c.await(t, "executions go on", func() bool { return inProgress(t, c) < least }, func() string { return fmt.Sprintf("%d in progress", least) })
 		least = min(least-1, inProgress(t, c))
 	}
+}
+
+// anyExecution says whether one began: rounds may be shorter than a rule takes on a slow machine.
+func anyExecution(t *testing.T, c *child) bool {
+	t.Helper()
+	var doc struct{ Items []struct{} }
+	if _, err := c.get(t.Context(), "/api/executions?limit=1", &doc); err != nil {
+		t.Fatal(err)
+	}
+	return len(doc.Items) > 0
 }
 
 // inProgress counts the executions that are.

@@ -9,8 +9,8 @@
 //
 //   - what was expected: of each feature, its recent level, its longer level, its time of the day and of the week are four
 //     experts whose forecasts are mixed as their errors of late deserve; the band is what residuals have been (feature.go)
-//   - the score, which ranks points and stays high while a strange stretch lasts: a Random Cut Forest's, the mean over shingles
-//     of 1, 2, 4 and 8 points, plus how rare the features find the point, half of it over the last 20 points (model.go)
+//   - the score, which ranks points: a Random Cut Forest's, the mean over shingles of 1, 2, 4 and 8 points, plus how rare the
+//     features find the point (model.go)
 //   - news, which decides: channels that each know how rare their own word is agree, and nothing as strong was there of late
 //     (news.go)
 //   - how strong news has to be, for the rate of false alarms that the configuration names; in the first day, and with a

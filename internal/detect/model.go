@@ -55,10 +55,9 @@ const (
 // Model scores points of one entity, one after the other, and decides which of them make an anomaly. It never looks ahead:
 // what it says of a point depends on that point and those before.
 //
-// The score is dense: it ranks points by how strange they and the last few are, and stays high while a strange stretch lasts.
-// It is a Random Cut Forest's, the mean over shingles of 1, 2, 4 and 8 points (a spike shows in the short ones, a broken
-// pattern in the long ones), plus how rare each feature finds the point, half of it over the last 20 points. The decision is
-// another matter: what matters there is news ([news]).
+// The score is dense: it ranks points by how strange they and the last few are. It is a Random Cut Forest's, the mean over
+// shingles of 1, 2, 4 and 8 points (a spike shows in the short ones, a broken pattern in the long ones), plus how rare each
+// feature finds the point. The decision is another matter: what matters there is news ([news]).
 type Model struct {
 	c         ModelConfig
 	state     modelState
@@ -99,7 +98,6 @@ type modelState struct {
 	Threshold float64     // as worked out last
 	Lower     float64
 	Mean      float64 // excess in the tail of the scores
-	Mild      float64 // mean of late of the score of each point alone
 	Told      [eventsKept]raised
 	Bias      float64 // what people's judgements add to the threshold, in its distance from what is ordinary
 }
@@ -120,7 +118,6 @@ const (
 	rareWeight     = 0.3 // of the rarest in the sharp score
 	eachWeight     = 0.2 // of each of four in the dense one
 	eachMost       = 2.0
-	mildShare      = 0.05  // what a point counts in the part of the score that lasts
 	scorePrior     = 0.15  // mean excess in the tail of scores that few points are thought to have
 	scoreTail      = 0.005 // of the scores are the tail that the threshold is read off
 	goesOn         = 0.75  // of the way from there to the threshold is where an anomaly stops going on
@@ -172,7 +169,7 @@ func NewModel(c ModelConfig) (*Model, error) {
 		c:         c,
 		features:  make([]feature, n),
 		scores:    newSketch(0, scoreTop, scoreBins, scoreDecay),
-		news:      newNews(len(c.shingles())),
+		news:      newNews(len(c.shingles()), c.newsBins()),
 		strengths: newSketch(0, 60, strengthBins, scoreDecay),
 		base:      make([]float64, n), unit: make([]float64, n),
 		x: make([]float64, n), z: make([]float64, n),
@@ -307,16 +304,9 @@ func (m *Model) score(rare surprises) {
 	}
 	m.sharp = v.Score + rareWeight*max(rare.residual, rare.drift)
 	m.strength, m.fresh = m.news.judge(m.now, m.interval(), rare)
-	all := v.Score
 	for _, r := range [...]float64{rare.residual, rare.drift, rare.away, rare.change} {
-		all += eachWeight * min(r, eachMost)
+		v.Score += eachWeight * min(r, eachMost)
 	}
-	s := &m.state
-	if s.Mild == 0 {
-		s.Mild = all
-	}
-	s.Mild += mildShare * (all - s.Mild)
-	v.Score = (all + s.Mild) / 2
 }
 
 // warm gathers the first points, and hands them to the forests once there are enough to say where the numbers lie. It

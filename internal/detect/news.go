@@ -51,10 +51,10 @@ const (
 	others
 )
 
-func newNews(forests int) news {
+func newNews(forests, bins int) news {
 	n := news{channels: make([]sketch, forests+others), forest: make([]float64, forests)}
 	for i := range n.channels {
-		n.channels[i] = newSketch(0, newsTop, newsBins, newsDecay)
+		n.channels[i] = newSketch(0, newsTop, bins, newsDecay)
 	}
 	return n
 }
