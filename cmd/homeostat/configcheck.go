@@ -58,7 +58,8 @@ Without FILE the defaults are checked. Exit status: 0 when all is right, 2 when 
 				for _, w := range warnings {
 					fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "ok: mode %s, %d rule files, %d routes, %d notify targets\n", c.Mode, len(p.rules), len(p.routes), len(c.Notify))
+				fmt.Fprintf(cmd.OutOrStdout(), "ok: mode %s, %s, %s, %s\n", c.Mode,
+					counted(len(p.rules), "rule file"), counted(len(p.routes), "route"), counted(len(c.Notify), "notify target"))
 			}
 			return nil
 		},

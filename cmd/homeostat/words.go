@@ -45,3 +45,11 @@ func byWhat(ev signal.Event) string {
 	}
 	return "detector " + d.Detector
 }
+
+// counted says how many there are of what is named in the singular: "1 route", "2 routes".
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}

@@ -118,7 +118,7 @@ func (s *Server) actions(d huma.API) {
 	type startIn struct {
 		Name string `path:"name" maxLength:"200"`
 		Body *struct {
-			Entity     string         `json:"entity,omitempty" maxLength:"500" doc:"On which entity; this host when left out."`
+			Entity     string         `json:"entity,omitempty" maxLength:"500" doc:"On which entity. Needed where the runbook declares the parameter Entity."`
 			Mode       signal.Mode    `json:"mode,omitempty" enum:"observe,approve,auto" doc:"observe when left out. The configuration's mode is the highest."`
 			Parameters map[string]any `json:"parameters,omitempty"`
 			Reason     string         `json:"reason,omitempty" maxLength:"2000"`

@@ -27,6 +27,9 @@ func chromium(t *testing.T) string {
 			return path
 		}
 	}
+	if os.Getenv("CI") != "" {
+		t.Fatal("CI has no Chromium: deploy/test-needs.sh should have installed one")
+	}
 	t.Skip("no Chromium is here: `make test` installs one, or set HOMEOSTAT_CHROMIUM to a browser's path")
 	return ""
 }

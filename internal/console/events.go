@@ -16,7 +16,7 @@ const pageRows = 50
 
 // eventTypes are those that the list can be narrowed to.
 var eventTypes = []string{
-	signal.AnomalyDetected, signal.AnomalyEnded, signal.UnusualAccess, signal.ForecastBreach, signal.AlertFiring, signal.AlertResolved, signal.IncidentOpened,
+	signal.AnomalyDetected, signal.AnomalyEnded, signal.AnomalyJudged, signal.ModelChanged, signal.UnusualAccess, signal.ForecastBreach, signal.AlertFiring, signal.AlertResolved, signal.IncidentOpened,
 	signal.IncidentUpdated, signal.IncidentResolved, signal.ExecutionStarted, signal.ExecutionWaitingForApproval, signal.ExecutionSucceeded, signal.ExecutionFailed,
 	signal.ExecutionRefused, signal.ActionTaken,
 }
