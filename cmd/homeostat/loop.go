@@ -245,7 +245,7 @@ func (l *loop) openServer(ctx context.Context, reg *prometheus.Registry) (err er
 		Version: version, Mode: l.cfg.Mode, Began: l.began,
 		Events: l.bus, Feed: l.bus, Incidents: l.incidents, Executions: l.runbooks, Decisions: l.runbooks, Switch: l.runbooks,
 		Runbooks: l.runbooks, Starter: l.runbooks, Entities: entities, Processes: l.processes, Chain: l.store.Chain,
-		Learning: l.detectors, Stages: l.stages, Prometheus: prom,
+		Learning: l.detectors, Outlooks: l.detectors, Stages: l.stages, Prometheus: prom,
 	}, l.log.With("stage", "console"), reg)
 	if err != nil {
 		return err

@@ -37,8 +37,13 @@ func chromium(t *testing.T) string {
 // browse serves a world and opens a browser on it. The console is live for as long as the test lasts.
 func browse(t *testing.T, w *world, a signal.Actor) (ctx context.Context, address string) {
 	t.Helper()
+	return browseLoop(t, w.loop(), a)
+}
+
+func browseLoop(t *testing.T, l Loop, a signal.Actor) (ctx context.Context, address string) {
+	t.Helper()
 	path := chromium(t)
-	c := newConsole(t, w.loop())
+	c := newConsole(t, l)
 	run, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(run) }()

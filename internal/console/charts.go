@@ -48,6 +48,7 @@ type chart struct {
 	Upper    []*float64 `json:"upper,omitempty"`
 	Expected []*float64 `json:"expected,omitempty"`
 	Unsure   bool       `json:"unsure,omitempty"` // the detector still learns
+	Fan      *fan       `json:"fan,omitempty"`    // what is forecast
 }
 
 // mark is something that happened, on the time axis.
@@ -113,8 +114,10 @@ func (c *Console) chartSet(ctx context.Context, ent signal.Entity, name string, 
 		}
 	}
 	unsure := c.unsure()[ent.ID]
+	fans := c.fans(ent.ID, to, cr)
 	for i := range set.Charts {
 		set.Charts[i].Unsure = unsure
+		set.Charts[i].Fan = fans[set.Charts[i].Name]
 	}
 	set.Marks, err = c.marks(ctx, ent.ID, from)
 	return set, err
@@ -137,7 +140,12 @@ func hostMatcher(ent signal.Entity) string {
 // unitOf guesses a unit from a series' name, as Prometheus names carry theirs.
 func unitOf(name string) unit {
 	name, _, _ = strings.Cut(name, "{")
+	feature, _, _ := strings.Cut(name, " ") // of a detector that looks ahead: "response_time /cart"
 	switch {
+	case strings.HasPrefix(feature, "response_time"):
+		return seconds
+	case feature == "errors" || feature == "disk" && feature != name:
+		return ratio
 	case strings.HasSuffix(name, "_ratio"):
 		return ratio
 	case strings.HasSuffix(name, "_bytes_total"):

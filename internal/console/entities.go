@@ -24,6 +24,7 @@ type entityView struct {
 	Ranges         []choice
 	Charts         string // where the script gets the charts
 	Learning       []learningRow
+	Outlook        []outlookRow
 }
 
 func (v entityView) title() string { return v.Name }
@@ -84,7 +85,7 @@ func (c *Console) entity(ctx context.Context, r *http.Request) (titled, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := entityView{ID: string(e.ID), Name: e.ID.Name(), Kind: e.ID.Kind(), Series: e.Series, Seen: e.LastSeen, Learning: c.learningRows(e.ID)}
+	v := entityView{ID: string(e.ID), Name: e.ID.Name(), Kind: e.ID.Kind(), Series: e.Series, Seen: e.LastSeen, Learning: c.learningRows(e.ID), Outlook: c.outlookRows(e.ID)}
 	for _, n := range slices.Sorted(maps.Keys(e.Labels)) {
 		v.Labels = append(v.Labels, pair{n, e.Labels[n]})
 	}

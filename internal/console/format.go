@@ -65,9 +65,10 @@ const (
 	ratio      // 0 to 1, written as per cent
 	rate       // bytes a second
 	size       // bytes
+	seconds
 )
 
-func (u unit) String() string { return [...]string{"plain", "ratio", "rate", "size"}[u] }
+func (u unit) String() string { return [...]string{"plain", "ratio", "rate", "size", "seconds"}[u] }
 
 // format writes a value in at most six characters and its unit.
 func (u unit) format(v float64) string {
@@ -82,6 +83,10 @@ func (u unit) format(v float64) string {
 		return bytesText(v) + "/s"
 	case u == size:
 		return bytesText(v)
+	case u == seconds && math.Abs(v) < 0.9995:
+		return strconv.FormatFloat(v*1000, 'g', 3, 64) + " ms"
+	case u == seconds:
+		return strconv.FormatFloat(v, 'g', 3, 64) + " s"
 	}
 	return strconv.FormatFloat(v, 'g', 4, 64)
 }

@@ -27,6 +27,7 @@ type Loop struct {
 	Chain      Chain
 	Stages     Stages
 	Learning   Learning
+	Outlooks   Outlooks
 
 	Prometheus http.Handler // the Prometheus API, at /api/v1/...; asked within the process
 }
@@ -107,4 +108,9 @@ type Stages interface {
 // Learning says how far each detector is with each entity, at once.
 type Learning interface {
 	Learning() []signal.Learning
+}
+
+// Outlooks returns what the series of an entity are forecast to do, at once.
+type Outlooks interface {
+	Outlooks(entity signal.EntityID) []signal.Outlook
 }

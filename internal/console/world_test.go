@@ -36,6 +36,7 @@ type world struct {
 	runbooks   []signal.Runbook
 	stages     []signal.Stage
 	learning   []signal.Learning
+	outlooks   []signal.Outlook
 	chain      []signal.Link
 	processes  []signal.Process
 	sw         signal.Switch
@@ -48,7 +49,7 @@ func (w *world) loop() Loop {
 	return Loop{
 		Version: "1.2.3", Mode: signal.Approve, Began: w.began,
 		Events: w, Feed: w, Incidents: w, Executions: w, Decisions: w, Switch: w, Runbooks: w, Starter: w, Entities: w,
-		Processes: w, Chain: w, Stages: w, Learning: w, Prometheus: http.HandlerFunc(w.prometheus),
+		Processes: w, Chain: w, Stages: w, Learning: w, Outlooks: w, Prometheus: http.HandlerFunc(w.prometheus),
 	}
 }
 

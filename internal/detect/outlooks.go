@@ -138,3 +138,14 @@ func background(ctx context.Context) (start func(func(ctx context.Context)), wai
 	var wg sync.WaitGroup
 	return func(f func(context.Context)) { wg.Go(func() { f(ctx) }) }, func() { cancel(); wg.Wait() }
 }
+
+// Outlooks returns what the series of an entity are forecast to do. It waits for the batch under way. Safe for concurrent use.
+func (r *Runner) Outlooks(of signal.EntityID) []signal.Outlook {
+	r.state.Lock()
+	defer r.state.Unlock()
+	var out []signal.Outlook
+	for _, o := range r.outlooks {
+		out = o.d.Outlooks(out, of)
+	}
+	return out
+}

@@ -142,3 +142,13 @@ type Process struct {
 	CPUSeconds float64   `json:"cpuSeconds"` // since it began
 	RSS        uint64    `json:"rss"`        // bytes
 }
+
+// Outlook is what a series is expected to do: the forecast that is in force.
+type Outlook struct {
+	Detector  string
+	Series    string
+	From      time.Time // of the first step; the others follow minute by minute
+	Levels    []float64 // ascending
+	Quantiles [][]float64
+	Method    string // where the forecast comes from, and why
+}

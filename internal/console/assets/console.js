@@ -125,6 +125,7 @@
     ratio: (v) => (v * 100).toFixed(v !== 0 && Math.abs(v) < 0.0995 ? 1 : 0) + " %",
     rate: (v) => bytes(v) + "/s",
     size: bytes,
+    seconds: (v) => (Math.abs(v) < 0.9995 ? Number((v * 1000).toPrecision(3)) + " ms" : Number(v.toPrecision(3)) + " s"),
     plain: (v) => String(Number(v.toPrecision(4))),
   };
   function bytes(v) {
@@ -178,6 +179,25 @@
     }
     ctx.restore();
   }
+  // A forecast: its band of 80 % goes on from what was expected; here are the wider and the narrower ones, and where now is.
+  function fan(u, c) {
+    if (!c || !c.fan) return;
+    const { ctx, bbox } = u;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.clip();
+    ctx.fillStyle = css("--band");
+    for (const [lo, hi] of c.fan.pairs) {
+      ctx.beginPath();
+      c.fan.t.forEach((t, i) => ctx.lineTo(u.valToPos(t, "x", true), u.valToPos(hi[i], "y", true)));
+      for (let i = c.fan.t.length - 1; i >= 0; i--) ctx.lineTo(u.valToPos(c.fan.t[i], "x", true), u.valToPos(lo[i], "y", true));
+      ctx.fill();
+    }
+    ctx.fillStyle = css("--line");
+    ctx.fillRect(u.valToPos(c.t[c.t.length - 1], "x", true), bbox.top, devicePixelRatio, bbox.height);
+    ctx.restore();
+  }
   // The time axis says hours and minutes of the reader's own day, and the date where a chart spans several.
   function hours(u, ts) {
     const days = u.scales.x.max - u.scales.x.min > 90000;
@@ -214,7 +234,7 @@
         { stroke: css("--soft"), width: 1, dash: [4, 4], points: { show: false }, spanGaps: true },
         { stroke: css("--trace"), width: 1.6, points: { show: false } },
       ],
-      hooks: { drawAxes: [veil], draw: [posts], setCursor: [(u) => read(u)] },
+      hooks: { drawAxes: [veil, (u) => fan(u, (drawn.get(c.name) || { c }).c)], draw: [posts], setCursor: [(u) => read(u)] },
     };
     const entry = { fig, cap, fmt, u: new uPlot(opts, columns(c), plot), c };
     function read(u) { label(entry, u.cursor.idx); }
@@ -224,7 +244,10 @@
   }
   function columns(c) {
     const none = c.t.map(() => null);
-    return [c.t, c.lower || none, c.upper || none, c.expected || none, c.value];
+    const all = [c.t, c.lower || none, c.upper || none, c.expected || none, c.value];
+    if (!c.fan) return all;
+    const ahead = [c.fan.t, c.fan.lower, c.fan.upper, c.fan.median, c.fan.t.map(() => null)];
+    return all.map((col, i) => col.concat(ahead[i]));
   }
   // label writes the figures at a point, or the last ones.
   function label(entry, at) {
@@ -233,6 +256,14 @@
     if (i == null) {
       i = c.t.length - 1;
       while (i > 0 && c.value[i] == null) i--;
+    }
+    if (i >= c.t.length) {
+      const f = c.fan;
+      const k = i - c.t.length;
+      cap.children[0].textContent = c.label;
+      cap.children[1].textContent = fmt(f.median[k]);
+      cap.children[2].textContent = clock(new Date(f.t[k] * 1000)) + " · forecast, " + fmt(f.lower[k]) + " to " + fmt(f.upper[k]);
+      return;
     }
     const v = c.value[i];
     const lo = c.lower && c.lower[i];
@@ -261,7 +292,7 @@
         const entry = drawn.get(c.name) || figure(c);
         entry.c = c;
         entry.u.setData(columns(c), false);
-        entry.u.setScale("x", { min: set.from, max: set.to });
+        entry.u.setScale("x", { min: set.from, max: c.fan ? c.fan.t[c.fan.t.length - 1] : set.to });
         label(entry, entry.u.cursor.idx);
       }
       box.dataset.drawn = String(set.charts.length);

@@ -349,3 +349,22 @@ func (d *Detector) keys() []string {
 	slices.Sort(keys)
 	return keys
 }
+
+// Outlooks appends what the series of an entity are forecast to do.
+func (d *Detector) Outlooks(dst []signal.Outlook, of signal.EntityID) []signal.Outlook {
+	for _, key := range d.keys() {
+		e := d.watched[key]
+		if e.entity != of {
+			continue
+		}
+		for i, tr := range e.tracks {
+			if tr.Fan != nil {
+				dst = append(dst, signal.Outlook{
+					Detector: d.c.Name, Series: seriesName(d.c.Features[i], e.name), From: time.UnixMilli(tr.From * minute).UTC(),
+					Levels: levels, Quantiles: tr.Fan, Method: tr.Method, // a fan is replaced and not changed
+				})
+			}
+		}
+	}
+	return dst
+}
