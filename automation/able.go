@@ -2,6 +2,7 @@ package automation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -15,7 +16,19 @@ func (f *frame) unable(ctx context.Context) (string, error) {
 	if _, begun, err := f.w.Journal.Step(ctx, f.doc.Steps[0].Name); err != nil || begun {
 		return "", err
 	}
-	return f.unableSteps(f.doc, f.doc.Steps, "", 0), nil
+	return f.unableDocument(f.doc, "", 0), nil
+}
+
+// unableDocument looks at the values that a document refers to, and at its steps.
+func (f *frame) unableDocument(d *Document, prefix string, depth int) string {
+	if able, picky := f.w.Hands.(Able); picky && len(d.stored) > 0 {
+		s := storedStep(1, d.stored)
+		c := Call{Execution: f.x.ID, Step: prefix + s.Name, Action: s.Action, Inputs: s.Inputs, Timeout: s.Timeout, Account: f.x.Account, Region: f.x.Region}
+		if err := able.Able(c); err != nil {
+			return fmt.Sprintf("{{ ssm:%s }} can't be read here: %s", d.stored[0], err)
+		}
+	}
+	return f.unableSteps(d, d.Steps, prefix, depth)
 }
 
 func (f *frame) unableSteps(d *Document, steps []Step, prefix string, depth int) string {
@@ -42,10 +55,13 @@ func (f *frame) unableSteps(d *Document, steps []Step, prefix string, depth int)
 			}
 		case (s.Action == "aws:runCommand" && !(sends && sender.Sends(c)) || s.Action == "aws:executeAutomation") && written && depth < maxNested:
 			inner, err := f.find(name, textOf(s.Inputs["DocumentVersion"]))
+			if errors.Is(err, ErrNoDocument) && sends && sender.Sends(c) {
+				continue
+			}
 			if err != nil {
 				return fmt.Sprintf("step %s can't run here: document %s: %s", path, name, err)
 			}
-			if why := f.unableSteps(inner, inner.Steps, path+"/", depth+1); why != "" {
+			if why := f.unableDocument(inner, path+"/", depth+1); why != "" {
 				return why
 			}
 		case f.actions[s.Action].run == nil && picky && !f.isSkipped(d, s):

@@ -26,6 +26,7 @@ type Document struct {
 	Outputs       []string // "step.Output", of Automation
 
 	warnings []error
+	stored   []string // see Stored
 }
 
 // Parameter is a declared parameter, or a declared variable.

@@ -79,9 +79,9 @@ type Call struct {
 	Region      string            // likewise
 }
 
-// Sender is implemented by Hands that carry out a whole aws:runCommand themselves (as AWS does, by SendCommand). Where Sends
-// says true, the step goes to Hands as one Call with Action "aws:runCommand"; else plugin by plugin. It is asked before the
-// first step too, then like Able.
+// Sender is implemented by Hands that carry out a whole aws:runCommand or aws:executeAutomation themselves (as AWS does, by
+// SendCommand and StartAutomationExecution). Where Sends says true, the step goes to Hands as one Call with that Action; else
+// the document's own steps are run. It is asked before the first step too, then like Able.
 type Sender interface {
 	Sends(c Call) bool
 }

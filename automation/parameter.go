@@ -125,8 +125,13 @@ func (p *parser) parameterDefault(f field, q *Parameter, where string) {
 		return
 	}
 	q.Default = v
-	if len(references(textOf(v))) > 0 {
-		return // {{ ssm:name }} is resolved later, and checked then
+	if refs := references(textOf(v)); len(refs) > 0 {
+		for _, name := range refs {
+			if strings.HasPrefix(name, "ssm") { // it is resolved later, and checked then
+				p.uses = append(p.uses, use{name: name, pos: n.pos, step: -1, key: "default"})
+			}
+		}
+		return
 	}
 	switch err := q.check(v); {
 	case err == nil || errors.Is(err, errPattern):
@@ -343,7 +348,7 @@ func (d *Document) Bind(given map[string]any) (map[string]any, error) {
 			switch {
 			case q.Default == nil:
 				errs = append(errs, fmt.Errorf("parameter %s is missing", q.Name))
-			case len(references(textOf(q.Default))) > 0:
+			case len(references(textOf(q.Default))) > len(storedIn(nil, q.Default)):
 				errs = append(errs, fmt.Errorf("parameter %s is missing: its default %s is not at hand here", q.Name, quoted(q.Default)))
 			default:
 				bound[q.Name] = q.Default

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,16 +83,19 @@ func TestEveryMistakeHasAPlace(t *testing.T) {
 	}
 }
 
-func TestDefaultsOfParameterStoreAreNotAtHand(t *testing.T) {
-	d, err := automation.Parse("d.yaml", []byte("schemaVersion: '0.3'\nparameters: {Ami: {type: String, default: '{{ ssm:/golden/ami }}'}}\nmainSteps: [{name: a, action: aws:deleteImage, inputs: {ImageId: '{{ Ami }}'}}]\n"))
+func TestDefaultsOfParameterStoreAreLeftForTheExecution(t *testing.T) {
+	d, err := automation.Parse("d.yaml", []byte("schemaVersion: '0.3'\nparameters: {Ami: {type: String, default: '{{ ssm:/golden/ami }}', allowedPattern: 'ami-.*'}}\nmainSteps: [{name: a, action: aws:createTags, inputs: {ResourceIds: '{{ Ami }}', Tags: '{{ssm:b}}{{ ssm:b }}'}}]\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v, err := d.Bind(nil); err == nil {
-		t.Errorf("bound to %v", v)
+	if got := d.Stored(); !slices.Equal(got, []string{"/golden/ami", "b"}) || len(d.Warnings()) != 2 {
+		t.Errorf("%q %v", got, d.Warnings())
 	}
-	if _, err := d.Bind(map[string]any{"Ami": "ami-1"}); err != nil {
-		t.Error(err)
+	if v, err := d.Bind(nil); err != nil || v["Ami"] != "{{ ssm:/golden/ami }}" {
+		t.Errorf("bound to %v, %v", v, err)
+	}
+	if _, err := d.Bind(map[string]any{"Ami": "{{ ssm:/other }}"}); err == nil {
+		t.Error("what a caller gives is taken for a reference")
 	}
 }
 

@@ -54,14 +54,15 @@ func TestPatternThatTakesTooLong(t *testing.T) {
 	}
 }
 
-// FuzzPattern: where Go's regexp takes a pattern, our matcher, if it takes it too, says the same.
+// FuzzPattern: where Go's regexp takes a pattern, our matcher, if it takes it too, says the same. (Of the vertical tab they do not:
+// it is among Java's \s, which ours are, and not among Go's.)
 func FuzzPattern(f *testing.F) {
 	f.Add(`^(a|b)*c?$`, "abc")
 	f.Add(`[^a-c\d]+?x{2,3}`, "zzxx")
 	f.Add(`(?i)a\w\b.\B`, "Ab c")
 	f.Add(`(?:a|ab)(?:c|bcd)(?:d*)`, "abcd")
 	f.Fuzz(func(t *testing.T, text, subject string) {
-		if len(text) > 100 || len(subject) > 100 || !ascii(text) || !ascii(subject) || strings.Contains(subject, "\r") || possessive.MatchString(text) {
+		if len(text) > 100 || len(subject) > 100 || !ascii(text) || !ascii(subject) || strings.ContainsAny(subject, "\r\v") || possessive.MatchString(text) {
 			return
 		}
 		if _, err := regexp.Compile(text); err != nil {

@@ -124,6 +124,7 @@ type frame struct {
 	params  map[string]any
 	dirty   map[string]bool // parameters whose values may not stand in a script's text
 	vars    map[string]any
+	stored  map[string]any            // values of Parameter Store that the document refers to; nil before they are read
 	outputs map[string]map[string]any // by step
 	untold  map[string]bool           // steps that were not done, in Observe: their outputs are Unknown
 	outer   *frame                    // of a loop's round
@@ -154,7 +155,7 @@ func (e *engine) frame(d *Document, prefix string, params map[string]any, clean 
 // round makes the frame of one round of a loop: steps of its own, all else shared.
 func (f *frame) round(prefix string) *frame {
 	return &frame{
-		engine: f.engine, doc: f.doc, prefix: prefix, depth: f.depth, params: f.params, dirty: f.dirty, vars: f.vars, outer: f,
+		engine: f.engine, doc: f.doc, prefix: prefix, depth: f.depth, params: f.params, dirty: f.dirty, vars: f.vars, stored: f.stored, outer: f,
 		outputs: map[string]map[string]any{}, untold: map[string]bool{},
 	}
 }
@@ -171,6 +172,9 @@ type end struct {
 // every way that might be taken, each step once.
 func (f *frame) walk(ctx context.Context, steps []Step) (end, error) {
 	f.steps = steps
+	if done, over, err := f.readStored(ctx); over || err != nil {
+		return done, err
+	}
 	result := end{state: Success}
 	todo, seen := []string{steps[0].Name}, map[string]bool{}
 	for sure := true; len(todo) > 0; sure = false {

@@ -44,6 +44,7 @@ type scriptedAnswer struct {
 	Would   string           `yaml:"would"`
 	LookUp  string           `yaml:"lookup"` // unknown, notdone, failed
 	Unable  string           `yaml:"unable"`
+	Sends   bool             `yaml:"sends"`
 	Pending int              `yaml:"pending"`
 }
 
@@ -57,7 +58,7 @@ type givenAnswer struct {
 func (s scenario) hands() *automationtest.Hands {
 	h := &automationtest.Hands{Steps: map[string]automationtest.Answer{}}
 	for path, a := range s.Hands {
-		out := automationtest.Answer{Outputs: a.Outputs, Errors: a.Errors, Would: a.Would, Unable: a.Unable, Pending: a.Pending}
+		out := automationtest.Answer{Outputs: a.Outputs, Errors: a.Errors, Would: a.Would, Unable: a.Unable, Pending: a.Pending, Sends: a.Sends}
 		if a.Effect == "reading" {
 			out.Effect = automation.Reading
 		}

@@ -81,6 +81,9 @@ func (f *frame) system(name, prefix, rest string) (value, error) {
 	case "automation:EXECUTION_ID":
 		return value{v: f.x.ID, tainted: !harmless(f.x.ID)}, nil
 	}
+	if v, ok := f.stored[rest]; ok && prefix == "ssm" {
+		return value{v: v, tainted: !harmless(v)}, nil
+	}
 	if prefix == "variable" {
 		variable, way, deep := strings.Cut(rest, ".")
 		v, ok := f.vars[variable]

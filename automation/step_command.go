@@ -123,6 +123,9 @@ func unsafeIn(v any, s scope) string {
 func (f *frame) runDocument(ctx context.Context) (end, error) {
 	result := end{state: Success}
 	f.code = 0
+	if done, over, err := f.readStored(ctx); over || err != nil {
+		return done, err
+	}
 	exit := false
 	for _, s := range f.doc.Steps {
 		var err error

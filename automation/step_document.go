@@ -83,8 +83,8 @@ func runAutomation(ctx context.Context, f *frame, s Step, e Entry, begun bool) (
 			rated = true
 		}
 	}
-	if rated && !f.targetsHere(in) {
-		return f.call(ctx, s, e, begun, f.callOf(s, e))
+	if c := f.callOf(s, e); rated && !f.targetsHere(in) || !(begun && e.Document != "") && f.sends(c) {
+		return f.call(ctx, s, e, begun, c)
 	}
 	if f.depth+1 >= maxNested {
 		return f.ended(ctx, e, Failed, fmt.Sprintf("documents start documents %d levels deep; no more are allowed", maxNested))
@@ -124,6 +124,16 @@ func runAutomation(ctx context.Context, f *frame, s Step, e Entry, begun bool) (
 		e.Outputs = map[string]any{"Output": list, "ExecutionId": f.x.ID + "/" + strings.TrimSuffix(prefix, "/"), "Status": done.state}
 		return done, nil
 	})
+}
+
+// sends says that Hands carry out aws:executeAutomation themselves: they do so for documents that the execution hasn't.
+func (f *frame) sends(c Call) bool {
+	sender, ok := f.w.Hands.(Sender)
+	if !ok || !sender.Sends(c) {
+		return false
+	}
+	_, err := f.find(textOf(c.Inputs["DocumentName"]), textOf(c.Inputs["DocumentVersion"]))
+	return errors.Is(err, ErrNoDocument)
 }
 
 // contained runs what a step contains, attempt after attempt, and records the step's own end. The steps within have their own

@@ -216,8 +216,11 @@ func (p *parser) wrongUse(u use) string {
 			if names := parameterNames(p.doc.Variables); !slices.Contains(names, rest) {
 				return "the document declares no such variable" + didYouMean(rest, names)
 			}
-		case "ssm", "ssm-secure", "resolve":
-			p.warnf(u.pos, "{{ %s }}: values of Parameter Store are not at hand here", u.name)
+		case "ssm":
+			p.doc.stored = storedIn(p.doc.stored, "{{ "+u.name+" }}")
+			p.warnf(u.pos, "{{ %s }} is read from Parameter Store when an execution begins, which can't begin where AWS is not at hand", u.name)
+		case "ssm-secure", "resolve":
+			p.warnf(u.pos, "{{ %s }}: secrets are not at hand here", u.name)
 		default:
 			return "no such kind of reference" + didYouMean(prefix, []string{"global", "automation", "variable", "ssm"})
 		}

@@ -33,6 +33,7 @@ type Answer struct {
 	Would   string
 	LookUp  error // what LookUp says; nil means the outputs
 	Unable  string
+	Sends   bool // it is carried out whole
 }
 
 // Effect implements automation.Hands.
@@ -107,6 +108,9 @@ func (h *Hands) Able(c automation.Call) error {
 	}
 	return nil
 }
+
+// Sends implements automation.Sender.
+func (h *Hands) Sends(c automation.Call) bool { return h.Steps[c.Step].Sends }
 
 // Done returns the calls that Do was asked, in order.
 func (h *Hands) Done() []automation.Call {

@@ -256,12 +256,16 @@ warning. Exit status 1 when a document is refused, 2 when a file can't be read.`
 func runbookRun() *cobra.Command {
 	var f clientFlags
 	var entity, mode, reason string
-	var params []string
+	var params, targets []string
+	var rate signal.RateControl
 	var wait bool
 	cmd := &cobra.Command{
 		Use: "run NAME", Short: "Start a runbook, behind the same guards as a route's", Args: cobra.ExactArgs(1),
 		Long: `Starts a runbook. In mode observe, the default, nothing is changed, and the plan is printed: each step, the request of each
-call, what changes something, and what the steps that only read were answered.`,
+call, what changes something, and what the steps that only read were answered.
+
+With --targets it runs once for each of them, as Systems Manager's rate control has it:
+  --targets Key=tag:env,Values=prod --max-concurrency 10% --max-errors 1`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := f.client()
 			if err != nil {
@@ -286,6 +290,14 @@ call, what changes something, and what the steps that only read were answered.`,
 			}
 			if reason != "" {
 				body["reason"] = reason
+			}
+			if rate.Targets, err = rateTargets(targets); err != nil {
+				return &exitError{2, err}
+			}
+			if len(rate.Targets) > 0 {
+				body["rate"] = rate
+			} else if rate.Parameter+rate.MaxConcurrency+rate.MaxErrors != "" {
+				return &exitError{2, errors.New("--target-parameter-name, --max-concurrency and --max-errors are for --targets")}
 			}
 			var x signal.Execution
 			if err := c.do(cmd.Context(), http.MethodPost, "/api/runbooks/"+escape(args[0])+"/run", nil, body, &x); err != nil {
@@ -316,12 +328,29 @@ call, what changes something, and what the steps that only read were answered.`,
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().StringVar(&entity, "entity", "", "on which `ENTITY`, such as host:web-1")
+	cmd.Flags().StringVar(&entity, "entity", "", "on which `ENTITY`, such as host:web-1 (default this host, where the runbook asks for one)")
 	cmd.Flags().StringVar(&mode, "mode", string(signal.Observe), "observe, approve or auto")
 	cmd.Flags().StringArrayVar(&params, "param", nil, "a parameter as `NAME=VALUE`; may be given several times")
+	cmd.Flags().StringArrayVar(&targets, "targets", nil, "run it for each of `Key=KEY,Values=VALUE,...`: KEY is ParameterValues, or tag:NAME of what is watched; may be given several times")
+	cmd.Flags().StringVar(&rate.Parameter, "target-parameter-name", "", "the `PARAMETER` that each target goes into (default Entity)")
+	cmd.Flags().StringVar(&rate.MaxConcurrency, "max-concurrency", "", "how many targets at once: a `NUMBER` or a percentage (default 10)")
+	cmd.Flags().StringVar(&rate.MaxErrors, "max-errors", "", "how many targets may fail before no more are begun: a `NUMBER` or a percentage (default 0)")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait for its end; exit status 1 unless it is Success")
 	return cmd
+}
+
+// rateTargets reads targets as the AWS CLI takes them: Key=tag:env,Values=prod,test.
+func rateTargets(texts []string) ([]signal.RateTarget, error) {
+	var out []signal.RateTarget
+	for _, text := range texts {
+		key, values, ok := strings.Cut(strings.TrimPrefix(text, "Key="), ",Values=")
+		if !ok || key == "" || values == "" || !strings.HasPrefix(text, "Key=") {
+			return nil, fmt.Errorf("--targets: want Key=KEY,Values=VALUE,..., not %q", text)
+		}
+		out = append(out, signal.RateTarget{Key: key, Values: strings.Split(values, ",")})
+	}
+	return out, nil
 }
 
 // await asks for an execution every half second until it has ended, and says on w what it waits for.

@@ -156,7 +156,7 @@ func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer)
 	l.runbooks, err = runbook.New(ctx, runbook.Config{
 		Mode: l.cfg.Mode, Guards: l.cfg.Guards, Route: guardsOf(p.routes), LinksTo: l.cfg.linksTo(),
 		ApprovalExpiry: l.cfg.Runbooks.ApprovalExpiry, VerifyTimeout: l.cfg.Runbooks.VerifyTimeout, VerifySettle: l.cfg.Runbooks.VerifySettle,
-		Routes: startedBy(p.routes),
+		Routes: startedBy(p.routes), Host: signal.EntityID(entity),
 	}, runbook.Needs{
 		DB: db, Read: read, Catalog: p.catalog, Hands: h, Reaches: h.Reaches, Bus: l.bus, Jobs: l.jobs, Audit: audit, Chain: chain,
 		Conditions: &conditions{rules: l.rules, incidents: l.incidents}, Entities: entities{l.history}.Entities,

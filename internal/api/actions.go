@@ -118,10 +118,12 @@ func (s *Server) actions(d huma.API) {
 	type startIn struct {
 		Name string `path:"name" maxLength:"200"`
 		Body *struct {
-			Entity     string         `json:"entity,omitempty" maxLength:"500" doc:"On which entity. Needed where the runbook declares the parameter Entity."`
+			Entity     string         `json:"entity,omitempty" maxLength:"500" doc:"On which entity. Where the runbook declares the parameter Entity, this host when left out."`
 			Mode       signal.Mode    `json:"mode,omitempty" enum:"observe,approve,auto" doc:"observe when left out. The configuration's mode is the highest."`
 			Parameters map[string]any `json:"parameters,omitempty"`
 			Reason     string         `json:"reason,omitempty" maxLength:"2000"`
+
+			Rate *signal.RateControl `json:"rate,omitempty" doc:"Runs it once for each of several targets; once when left out."`
 		}
 	}
 	handle(d, post("run-runbook", "/api/runbooks/{name}/run", "runbooks", "Run a runbook",
@@ -130,7 +132,7 @@ func (s *Server) actions(d huma.API) {
 			a := signal.ActorOf(ctx)
 			st := signal.Start{Runbook: in.Name, Mode: signal.Observe, By: a.Name}
 			if b := in.Body; b != nil {
-				st.Entity, st.Parameters, st.Reason = signal.EntityID(b.Entity), b.Parameters, b.Reason
+				st.Entity, st.Parameters, st.Reason, st.Rate = signal.EntityID(b.Entity), b.Parameters, b.Reason, b.Rate
 				if b.Mode != "" {
 					st.Mode = b.Mode
 				}

@@ -18,6 +18,9 @@ type execution struct {
 	repeat    bool              // the route lets the runbook act twice for an incident
 	acted     time.Time         // when a changing step was let through last
 	idle      bool              // it ends without having changed anything
+
+	targets     *automation.Document // of one that begins over targets: what runs its runbook for each
+	targetsText string
 }
 
 // event returns the event that began it; false where a person did.

@@ -35,14 +35,20 @@ func (g *gate) guards(ctx context.Context, c automation.Call, mark bool) error {
 	var guard, reason string
 	v := Refuse
 	rules := g.r.rulesFor(g.x)
-	outside := g.r.outside(ctx, g.x, rules.Guards)
+	entity, others, err := g.aimed(ctx, c.Step)
+	if err != nil {
+		return fmt.Errorf("ask the guards: %w", err)
+	}
+	about := *g.x
+	about.Entity = entity
+	outside := g.r.outside(ctx, &about, rules.Guards)
 	ctx = context.WithoutCancel(ctx) // of a transaction that others share
-	err := g.r.commits.do(func(tx *sql.Tx) error {
-		a, err := facts(ctx, tx, g.x, rules.Cooldown)
+	err = g.r.commits.do(func(tx *sql.Tx) error {
+		a, err := facts(ctx, tx, &about, rules.Cooldown)
 		if err != nil {
 			return err
 		}
-		a.Action, a.Outside = c.Action, outside
+		a.Action, a.Outside, a.Touched = c.Action, outside, append(a.Touched, others...)
 		if v, guard, reason = ask(rules.guards, a); v != Allow || !mark {
 			return nil
 		}

@@ -300,7 +300,11 @@ func alert(n int, incident string) signal.Event {
 
 // fire starts a runbook for an event as the bus does, and returns the execution's id.
 func (s *stage) fire(ctx context.Context, ev signal.Event, t Target) (string, error) {
-	id := signal.MakeID(signal.KindExecution, ev.ID, "r", t.Runbook)
+	var head signal.Head
+	if err := json.Unmarshal(ev.Detail, &head); err != nil {
+		return "", err
+	}
+	id := signal.MakeID(signal.KindExecution, finding(ev, head, t), "r", t.Runbook)
 	return id, s.inTx(ctx, func(tx *sql.Tx) error { return s.Start(ctx, tx, ev, "r", t) })
 }
 

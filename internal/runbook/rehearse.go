@@ -18,6 +18,7 @@ type Rehearsal struct {
 	r      *Runbooks
 	out    signal.Rehearsal
 	acted  []rehearsedAct
+	begun  map[string]bool // by finding, route and runbook
 	labels map[signal.EntityID]map[string]string
 	all    []signal.Entity
 }
@@ -38,7 +39,7 @@ const maxRehearsed = 10_000
 
 // Rehearse begins a rehearsal.
 func (r *Runbooks) Rehearse(ctx context.Context) (*Rehearsal, error) {
-	p := &Rehearsal{r: r, labels: map[signal.EntityID]map[string]string{}}
+	p := &Rehearsal{r: r, begun: map[string]bool{}, labels: map[signal.EntityID]map[string]string{}}
 	p.out.Executions, p.out.Runbooks = []signal.RehearsedExecution{}, []signal.RehearsedRunbook{}
 	if r.need.Entities == nil {
 		return p, nil
@@ -55,6 +56,11 @@ func (r *Runbooks) Rehearse(ctx context.Context) (*Rehearsal, error) {
 
 // Start rehearses what a route would have started for an event at its time. incident is the one that it would be of.
 func (p *Rehearsal) Start(ev signal.Event, head signal.Head, why, incident, route string, t Target) {
+	id := signal.MakeID(signal.KindExecution, finding(ev, head, t), route, t.Runbook)
+	if p.begun[id] {
+		return
+	}
+	p.begun[id] = true
 	mode := signal.Least(p.r.cfg.Mode, t.Mode)
 	x := signal.RehearsedExecution{
 		Time: ev.Time, Runbook: t.Runbook, Route: route, Entity: head.Entity, Mode: mode, Incident: incident, Why: why,

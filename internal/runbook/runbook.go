@@ -35,12 +35,13 @@ import (
 
 // Config says how far executions may go and what holds them back. The zero value is the careful default.
 type Config struct {
-	Mode           signal.Mode   // the highest mode that any execution may use; observe when empty
-	Guards         signal.Guards // what holds everywhere; see [DefaultGuards] for what holds when a field is zero
-	ApprovalExpiry time.Duration // how long a person may take to approve; 1 h when 0
-	VerifyTimeout  time.Duration // how long the condition may take to go; 5 m when 0
-	VerifyEvery    time.Duration // how often it is looked at; 3 s when 0
-	VerifySettle   time.Duration // how long it must stay away; 15 s when 0
+	Mode           signal.Mode     // the highest mode that any execution may use; observe when empty
+	Host           signal.EntityID // this host: what a person's execution is about who names no entity, where the document asks for one
+	Guards         signal.Guards   // what holds everywhere; see [DefaultGuards] for what holds when a field is zero
+	ApprovalExpiry time.Duration   // how long a person may take to approve; 1 h when 0
+	VerifyTimeout  time.Duration   // how long the condition may take to go; 5 m when 0
+	VerifyEvery    time.Duration   // how often it is looked at; 3 s when 0
+	VerifySettle   time.Duration   // how long it must stay away; 15 s when 0
 
 	LinksTo map[string]string // by notify target, the token's name of the one person that it reaches, who may approve
 

@@ -260,19 +260,39 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestEventSeenAThousandTimesStartsOneExecution(t *testing.T) {
+// A finding that is told again, graver, is still the same finding: its route starts one execution, and nothing is refused.
+func TestFindingToldAgainStartsNoSecondExecution(t *testing.T) {
 	s := startTest(t, quick(), gone)
-	ev := alert(1, "in-1")
-	for range 1000 {
-		s.mustFire(t, ev, Target{Runbook: "Fix", Mode: signal.Auto})
+	telling := func(n int, id string) signal.Event {
+		ev, err := signal.NewEvent("detect", signal.UnusualAccess, id, time.Unix(1e9+int64(n), 0), signal.Head{
+			ID: id, Entity: "host:h", Cause: []string{}, Severity: signal.Critical, Incident: "in-1",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ev
 	}
-	all, next, err := s.Executions(t.Context(), signal.Query{})
-	if err != nil || len(all) != 1 || next != "" {
-		t.Fatalf("%d executions, %v", len(all), err)
+	fix := Target{Runbook: "Fix", Mode: signal.Auto}
+	first, second := telling(1, "an-1"), telling(2, "an-1")
+	if first.ID == second.ID {
+		t.Fatal("the two tellings are one event")
 	}
-	s.await(t, all[0].ID, ended)
-	if n := len(s.world.changes()); n != 1 {
-		t.Errorf("%d changes, want 1", n)
+	id := s.mustFire(t, first, fix)
+	s.mustFire(t, second, fix)
+	s.await(t, id, ended)
+	s.mustFire(t, telling(3, "an-1"), fix)
+	all, _, err := s.Executions(t.Context(), signal.Query{})
+	if err != nil || len(all) != 1 || all[0].ID != id {
+		t.Fatalf("%+v %v", all, err)
+	}
+	// Where the route wants it each time, each telling counts; so does another finding.
+	again := fix
+	again.Repeat = true
+	if ids := []string{s.mustFire(t, second, again), s.mustFire(t, telling(4, "an-2"), fix)}; ids[0] == id || ids[1] == id || ids[0] == ids[1] {
+		t.Errorf("%q, the first %s", ids, id)
+	}
+	if all, _, err = s.Executions(t.Context(), signal.Query{}); err != nil || len(all) != 3 {
+		t.Errorf("%d executions, %v", len(all), err)
 	}
 }
 
@@ -311,6 +331,19 @@ func TestPersonsStart(t *testing.T) {
 	}
 	if x := s.await(t, id, ended); x.Mode != signal.Observe || x.Outcome != "would change host:h" || x.By != "ana" {
 		t.Errorf("%+v", x)
+	}
+	s.cfg.Host = "host:here"
+	for _, tt := range []struct {
+		given signal.EntityID
+		want  signal.EntityID
+	}{{"", "host:here"}, {"host:h", "host:h"}} {
+		id, err := s.StartRunbook(t.Context(), signal.Start{Runbook: "Fix", Entity: tt.given, By: "ana"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x := s.await(t, id, ended); x.Entity != tt.want || x.Parameters["Entity"] != string(tt.want) {
+			t.Errorf("%q given: %+v", tt.given, x)
+		}
 	}
 }
 
@@ -403,7 +436,7 @@ func TestEventAThousandTimesStartsOne(t *testing.T) {
 		})
 	}
 	g.Wait()
-	x := s.await(t, signal.MakeID(signal.KindExecution, ev.ID, "r", "Fix"), ended)
+	x := s.await(t, s.mustFire(t, ev, Target{Runbook: "Fix", Mode: signal.Auto}), ended)
 	xs, _, err := s.Executions(t.Context(), signal.Query{})
 	if err != nil || len(xs) != 1 || x.State != signal.Success || len(s.world.changes()) != 1 {
 		t.Errorf("%d executions, %q, %v: %+v", len(xs), s.world.changes(), err, x)

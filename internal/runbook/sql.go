@@ -115,10 +115,17 @@ func update(ctx context.Context, tx *sql.Tx, x *execution) error {
 // keepDocuments keeps the texts of today for executions that begin with them.
 func keepDocuments(ctx context.Context, tx *sql.Tx, c *Catalog) error {
 	for _, d := range c.docs {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO documents (version, name, text) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
-			d.Version, d.Name, d.text); err != nil {
-			return fmt.Errorf("keep document %s: %w", d.Name, err)
+		if err := keepDocument(ctx, tx, d.Document, d.text); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func keepDocument(ctx context.Context, tx *sql.Tx, d *automation.Document, text string) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO documents (version, name, text) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, d.Version, d.Name, text)
+	if err != nil {
+		return fmt.Errorf("keep document %s: %w", d.Name, err)
 	}
 	return nil
 }

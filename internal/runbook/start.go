@@ -37,13 +37,25 @@ func (r *Runbooks) Start(ctx context.Context, tx *sql.Tx, ev signal.Event, route
 	}
 	x := &execution{repeat: t.Repeat, envelope: string(envelope)}
 	x.Head = signal.Head{
-		ID:     signal.MakeID(signal.KindExecution, ev.ID, route, t.Runbook),
+		ID:     signal.MakeID(signal.KindExecution, finding(ev, head, t), route, t.Runbook),
 		Entity: head.Entity, Cause: []string{ev.ID}, Severity: head.Severity, Incident: head.Incident,
 	}
 	x.Runbook, x.Route, x.Event, x.By = t.Runbook, route, ev.ID, "route "+route
 	x.Mode = signal.Least(r.cfg.Mode, t.Mode)
 	x.Parameters = t.Parameters
 	return r.begin(ctx, tx, x)
+}
+
+// finding names what an execution is begun for once: the event; of a finding of ours that is told again as it goes on (graver, or
+// of more), the finding. A target that may act more than once for an incident hears each telling.
+func finding(ev signal.Event, head signal.Head, t Target) string {
+	switch ev.DetailType {
+	case signal.AnomalyDetected, signal.AlertFiring, signal.UnusualAccess, signal.ForecastBreach:
+		if strings.HasPrefix(ev.Source, "homeostat.") && head.ID != "" && !t.Repeat {
+			return head.ID
+		}
+	}
+	return ev.ID
 }
 
 // StartRunbook begins an execution on a person's word, behind the same guards as a route's, and returns its id. A mode above
@@ -67,13 +79,22 @@ func (r *Runbooks) StartRunbook(ctx context.Context, s signal.Start) (string, er
 		given["Entity"] = string(s.Entity)
 	}
 	maps.Copy(given, s.Parameters)
+	if q, ok := doc.Parameter("Entity"); ok && q.Default == nil && given["Entity"] == nil && s.Rate == nil {
+		given["Entity"] = string(r.cfg.Host)
+	}
 	if e, ok := given["Entity"].(string); ok && s.Entity == "" {
 		s.Entity = signal.EntityID(e)
+	}
+	x := &execution{repeat: true}
+	if s.Rate != nil {
+		if x.targets, x.targetsText, err = forTargets(doc, given, *s.Rate); err != nil {
+			return "", fmt.Errorf("runbook %s: %w: %w", s.Runbook, err, signal.ErrInvalid)
+		}
+		doc = x.targets
 	}
 	if _, err := doc.Bind(given); err != nil {
 		return "", fmt.Errorf("runbook %s: %w: %w", s.Runbook, err, signal.ErrInvalid)
 	}
-	x := &execution{repeat: true}
 	x.Head = signal.Head{
 		ID:     signal.MakeID(signal.KindExecution, s.By, s.Runbook, strconv.FormatInt(time.Now().UnixNano(), 10)),
 		Entity: s.Entity, Cause: []string{}, Severity: signal.Info,
@@ -146,6 +167,12 @@ func (r *Runbooks) mayBegin(ctx context.Context, tx *sql.Tx, x *execution) (guar
 		return "unknown", fmt.Sprintf("%s is a Command document, and no runbook by itself", x.Runbook), nil
 	}
 	x.Version, x.documents = doc.Version, r.need.Catalog.uses(doc)
+	if x.targets != nil {
+		doc, x.Version = x.targets, x.targets.Version
+		if err := keepDocument(ctx, tx, doc, x.targetsText); err != nil {
+			return "", "", err
+		}
+	}
 	given := map[string]any{}
 	maps.Copy(given, x.Parameters)
 	if _, ok := doc.Parameter("Entity"); ok && given["Entity"] == nil && x.Entity != "" {

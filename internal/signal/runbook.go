@@ -59,6 +59,21 @@ type Start struct {
 	Parameters map[string]any `json:"parameters,omitempty"`
 	Reason     string         `json:"reason,omitempty"`
 	By         string         `json:"by"`
+	Rate       *RateControl   `json:"rate,omitempty"` // nil: once
+}
+
+// RateControl has a runbook run once for each of several targets, as Systems Manager has it.
+type RateControl struct {
+	Targets        []RateTarget `json:"targets" minItems:"1" maxItems:"5" doc:"What to run it for."`
+	Parameter      string       `json:"target_parameter_name,omitempty" doc:"The runbook's parameter that each target goes into; Entity when left out."`
+	MaxConcurrency string       `json:"max_concurrency,omitempty" doc:"How many at once, counting those that wait: a number or a percentage; 10 when left out."`
+	MaxErrors      string       `json:"max_errors,omitempty" doc:"How many may fail before no more are begun: a number or a percentage; 0 when left out."`
+}
+
+// RateTarget names targets.
+type RateTarget struct {
+	Key    string   `json:"key" maxLength:"200" doc:"ParameterValues for a list of values; tag:NAME for the entities that are watched and have one of the values as that label or tag."`
+	Values []string `json:"values" minItems:"1" maxItems:"1000"`
 }
 
 // Guards is what must hold before a step that changes something may run, and whom it asks. In a route's target, each key

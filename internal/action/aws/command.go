@@ -17,9 +17,13 @@ import (
 // managed is how Systems Manager names the machines that it can send a command to.
 var managed = regexp.MustCompile(`^(i-[0-9a-f]{8,17}|mi-[0-9a-f]{17})$`)
 
-// Sends implements automation.Sender: a command document that isn't at hand here, for machines that Systems Manager knows, is
-// sent by its name. The scripts of one that is at hand are sent plugin by plugin, as AWS-RunShellScript.
+// Sends implements automation.Sender: a Command document that isn't at hand here, for machines that Systems Manager knows, is
+// sent by its name. The scripts of one that is at hand are sent plugin by plugin, as AWS-RunShellScript. An Automation document
+// that isn't at hand is begun by its name in Systems Manager, which has AWS' own and the account's.
 func (h *Hands) Sends(c automation.Call) bool {
+	if c.Action == "aws:executeAutomation" {
+		return h.sessions != nil && h.cfg.Local != nil && !h.cfg.Local(text(c.Inputs["DocumentName"]))
+	}
 	if c.Action != "aws:runCommand" {
 		return false
 	}

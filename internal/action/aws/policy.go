@@ -55,6 +55,11 @@ func (p *policy) document(d *automation.Document, sent bool) error {
 	if strings.HasPrefix(d.AssumeRole, "arn:") {
 		p.allow("sts:AssumeRole", d.AssumeRole)
 	}
+	if len(d.Stored()) > 0 {
+		if err := p.operation("ssm", "GetParameters", d.Name, nil); err != nil {
+			return err
+		}
+	}
 	return p.steps(d, d.Steps, sent)
 }
 

@@ -1,0 +1,63 @@
+package runbook
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"homeostat/internal/signal"
+)
+
+// TestRunbookRunsForEachTarget: by list and by tag, as one execution whose guards are asked about each target; a value that
+// looks like a reference is data.
+func TestRunbookRunsForEachTarget(t *testing.T) {
+	c := quick()
+	c.Guards = signal.Guards{Cooldown: time.Hour, BlastRadius: "2"}
+	s := startTest(t, c, gone)
+	s.need.Entities = func(context.Context) ([]signal.Entity, error) {
+		var all []signal.Entity
+		for id, env := range map[signal.EntityID]string{"host:a": "prod", "host:b": "prod", "host:c": "test", "host:d": "test", "host:e": "test"} {
+			all = append(all, signal.Entity{ID: id, Labels: map[string]string{"tag_env": env}})
+		}
+		slices.SortFunc(all, func(a, b signal.Entity) int { return strings.Compare(string(a.ID), string(b.ID)) })
+		return all, nil
+	}
+	run := func(key string, values ...string) signal.Execution {
+		t.Helper()
+		id, err := s.StartRunbook(t.Context(), signal.Start{
+			Runbook: "Fix", Mode: signal.Auto, By: "ana", Rate: &signal.RateControl{Targets: []signal.RateTarget{{Key: key, Values: values}}, MaxConcurrency: "1"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.await(t, id, ended)
+	}
+	x := run("tag:env", "prod")
+	var changed []any
+	for _, st := range x.Steps {
+		if strings.HasSuffix(st.Name, "/change") {
+			changed = append(changed, st.Inputs["Key"])
+		}
+	}
+	if x.State != signal.Success || x.Runbook != "Fix" || !slices.Equal(changed, []any{"host:a", "host:b"}) || len(s.world.changes()) != 2 {
+		t.Errorf("by tag: %v %+v", changed, x)
+	}
+	if x := run("tag:env", "test"); x.State != signal.Refused || !strings.Contains(x.Reason, "blast radius: 2 of the 5") {
+		t.Errorf("three of five: %+v", x)
+	}
+	if x := run("ParameterValues", "host:elsewhere"); x.State != signal.Success || len(s.world.changes()) != 3 {
+		t.Errorf("by list: %+v", x)
+	}
+	for _, bad := range []signal.Start{
+		{Runbook: "Fix", Rate: &signal.RateControl{Targets: []signal.RateTarget{{Key: "ParameterValues", Values: []string{"host:a"}}}, Parameter: "None"}},
+		{Runbook: "Fix", Rate: &signal.RateControl{Targets: []signal.RateTarget{{Key: "ParameterValues", Values: []string{"host:a"}}}, MaxErrors: "many"}},
+		{Runbook: "Fix", Rate: &signal.RateControl{Targets: []signal.RateTarget{{Key: "ParameterValues", Values: []string{"host:a"}}}}, Parameters: map[string]any{"Entity": "host:b"}},
+	} {
+		if _, err := s.StartRunbook(t.Context(), bad); !errors.Is(err, signal.ErrInvalid) {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+}
