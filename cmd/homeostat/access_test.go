@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,4 +152,38 @@ func TestUnusualAccessFromTheTrailToTheIncident(t *testing.T) {
 			return x.Runbook == "Access-DeactivateKey" && x.Mode == signal.Observe && x.State != signal.Refused && x.Parameters["AccessKeyId"] == "AKIAIOSFODNN7EXAMPL3"
 		})
 	})
+
+	// A person says that it wasn't worth telling: on record, carried out in the stream, and the finding is over.
+	answer, err := http.Post("http://"+l.listener.Addr().String()+"/api/anomalies/"+whole.Members[0].ID+"/mute", "application/json", strings.NewReader(`{"note":"a drill"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var o signal.Order
+	if err := json.NewDecoder(answer.Body).Decode(&o); err != nil || answer.StatusCode != http.StatusOK || o.Episode == nil || o.Episode.Address != "203.0.113.9" {
+		t.Fatalf("%s: %+v, %v", answer.Status, o, err)
+	}
+	await("the judgement", func() bool {
+		es, _, err := l.bus.Events(ctx, signal.Query{Type: signal.AnomalyJudged, Entity: "user:user3"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(es) == 1
+	})
+	await("the end of the finding", func() bool {
+		whole, err := l.incidents.Get(ctx, in.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !whole.Members[0].Ended.IsZero()
+	})
+	entries, _, err := l.store.Audit.Audit(ctx, signal.Query{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(entries, func(e signal.AuditEntry) bool {
+		return e.Verb == "anomaly.mute" && e.Subject == o.Anomaly && e.Actor == "local" && e.Reason == "a drill"
+	}) {
+		t.Error("the mute is not in the audit log")
+	}
 }

@@ -45,9 +45,9 @@ func anomalyCommand() *cobra.Command {
 	ls.Flags().StringVar(&incident, "incident", "", "only of this incident, by `ID`")
 	return group(&cobra.Command{Use: "anomaly", Short: "What detectors found"}, ls,
 		anomalyJudge("mute", "Say that an anomaly wasn't worth an event",
-			"Says that an anomaly wasn't worth an event. The threshold of the model that found it rises so far that the same again is\nnone; it holds until the next mute or confirm.", "is muted"),
+			"Says that an anomaly, or unusual access, wasn't worth an event. The threshold of the model that found it rises so far that\nthe same again is none; it holds until the next mute or confirm. Unusual access ends and is learnt as ordinary, and the user's\nthreshold rises.", "is muted"),
 		anomalyJudge("confirm", "Say that an anomaly was worth an event",
-			"Says that an anomaly was worth an event. The threshold of the model that found it falls by a tenth, so that somewhat\nweaker ones are told too, and what muting has added falls by half.", "is confirmed"))
+			"Says that an anomaly, or unusual access, was worth an event. The threshold of the model that found it falls by a tenth, so\nthat somewhat weaker ones are told too, and what muting has added falls by half. Unusual access is never learnt, nor what\ncomes from its address later.", "is confirmed"))
 }
 
 func anomalyJudge(verb, short, long, done string) *cobra.Command {

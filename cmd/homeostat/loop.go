@@ -243,7 +243,7 @@ func (l *loop) openServer(ctx context.Context, reg *prometheus.Registry) (err er
 	orders := &orders{l.detectors, l.incidents, l.samples, l.store}
 	l.console, err = console.New(console.Loop{
 		Version: version, Mode: l.cfg.Mode, Began: l.began,
-		Events: l.bus, Feed: l.bus, Incidents: l.incidents, Executions: l.runbooks, Decisions: l.runbooks, Switch: l.runbooks,
+		Events: l.bus, Feed: l.bus, Incidents: l.incidents, Executions: l.runbooks, Decisions: l.runbooks, Judge: orders, Models: orders, Switch: l.runbooks,
 		Runbooks: l.runbooks, Starter: l.runbooks, Entities: entities, Processes: l.processes, Chain: l.store.Chain,
 		Learning: l.detectors, Outlooks: l.detectors, Stages: l.stages, Prometheus: prom,
 	}, l.log.With("stage", "console"), reg)

@@ -50,13 +50,23 @@ func (o *orders) record(ctx context.Context, actor, verb, subject, reason string
 	return tx.Commit()
 }
 
-// Judge implements the API's Judge.
+// Judge implements the API's and the console's Judge, of anomalies and of findings of unusual access.
 func (o *orders) Judge(ctx context.Context, anomaly string, do signal.OrderKind, by, note string) (signal.Order, error) {
+	var order signal.Order
 	a, err := o.incidents.Anomaly(ctx, anomaly)
-	if err != nil {
-		return signal.Order{}, err
+	switch {
+	case err == nil:
+		order, err = o.detectors.Judge(a, do, by, note)
+	case errors.Is(err, signal.ErrNotFound):
+		f, none := o.incidents.Finding(ctx, anomaly)
+		if errors.Is(none, signal.ErrNotFound) {
+			return order, err
+		}
+		if none != nil {
+			return order, none
+		}
+		order, err = o.detectors.JudgeAccess(f, do, by, note)
 	}
-	order, err := o.detectors.Judge(a, do, by, note)
 	if err != nil {
 		return order, err
 	}

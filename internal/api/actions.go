@@ -112,8 +112,8 @@ func (s *Server) actions(d huma.API) {
 				return newOne(s.loop.Judge.Judge(ctx, in.ID, do, signal.ActorOf(ctx).Name, in.note()))
 			})
 	}
-	judge(signal.Mute, "Mute an anomaly", "Says that it wasn't worth an event: the threshold of the model that found it rises so far that the same again is none.")
-	judge(signal.Confirm, "Confirm an anomaly", "Says that it was worth an event: the threshold of the model that found it falls by a tenth, and what muting has added by half.")
+	judge(signal.Mute, "Mute an anomaly", "Says that it wasn't worth an event: the threshold of the model that found it rises so far that the same again is none. A finding of unusual access ends, and is learnt as ordinary.")
+	judge(signal.Confirm, "Confirm an anomaly", "Says that it was worth an event: the threshold of the model that found it falls by a tenth, and what muting has added by half. A finding of unusual access is never learnt, nor what comes from its address later.")
 
 	type startIn struct {
 		Name string `path:"name" maxLength:"200"`

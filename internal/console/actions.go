@@ -68,6 +68,17 @@ func (c *Console) actions() {
 		}
 		return "Cancelled. It ends after the step that it is at.", c.loop.Decisions.Cancel(ctx, r.PathValue("id"), by, note)
 	})
+	judge := func(do signal.OrderKind, said string) {
+		act("/anomalies/{id}/"+string(do), signal.Operator, func(ctx context.Context, r *http.Request, by, note string) (string, error) {
+			if c.loop.Judge == nil {
+				return "", errAbsent
+			}
+			_, err := c.loop.Judge.Judge(ctx, r.PathValue("id"), do, by, note)
+			return said, err
+		})
+	}
+	judge(signal.Mute, "Muted. The same again is not told.")
+	judge(signal.Confirm, "Confirmed. Its like is told from now on, and never learnt as ordinary.")
 	act("/incidents/{id}/resolve", signal.Operator, func(ctx context.Context, r *http.Request, by, note string) (string, error) {
 		if c.loop.Incidents == nil {
 			return "", errAbsent

@@ -223,7 +223,7 @@ func (c *Console) marks(ctx context.Context, ent signal.EntityID, from time.Time
 	return out, nil
 }
 
-// findEntity returns an entity by id.
+// findEntity returns an entity by id. One that sends no figures, as a user does, is known by its incidents.
 func (c *Console) findEntity(ctx context.Context, id signal.EntityID) (signal.Entity, error) {
 	if c.loop.Entities != nil {
 		es, err := c.loop.Entities.Entities(ctx)
@@ -234,6 +234,15 @@ func (c *Console) findEntity(ctx context.Context, id signal.EntityID) (signal.En
 			if e.ID == id {
 				return e, nil
 			}
+		}
+	}
+	if c.loop.Incidents != nil {
+		ins, _, err := c.loop.Incidents.List(ctx, signal.Query{Entity: id, Newest: true, Limit: 1})
+		if err != nil {
+			return signal.Entity{}, err
+		}
+		if len(ins) > 0 {
+			return signal.Entity{ID: id, LastSeen: ins[0].Updated}, nil
 		}
 	}
 	return signal.Entity{}, fmt.Errorf("the entity %s: %w", strconv.Quote(string(id)), signal.ErrNotFound)

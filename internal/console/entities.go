@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +26,8 @@ type entityView struct {
 	Charts         string // where the script gets the charts
 	Learning       []learningRow
 	Outlook        []outlookRow
+	Findings       []*findingView // that go on
+	Models         []modelRow
 }
 
 func (v entityView) title() string { return v.Name }
@@ -106,6 +109,9 @@ func (c *Console) entity(ctx context.Context, r *http.Request) (titled, error) {
 		for _, in := range ins {
 			if in.State == "open" {
 				v.Open = append(v.Open, newIncidentRow(in))
+				if err := c.openFindings(ctx, &v, in.ID); err != nil {
+					return nil, err
+				}
 			} else {
 				v.Past = append(v.Past, newIncidentRow(in))
 			}
@@ -120,6 +126,9 @@ func (c *Console) entity(ctx context.Context, r *http.Request) (titled, error) {
 			v.Executions = append(v.Executions, newExecutionRow(x))
 		}
 	}
+	if v.Models, err = c.modelRows(ctx, e.ID); err != nil {
+		return nil, err
+	}
 	if c.loop.Processes != nil && v.Kind == "host" {
 		// A host that sends its figures from elsewhere has no processes here; that is no error.
 		if ps, err := c.loop.Processes.Processes(ctx, e.ID, time.Time{}); err == nil {
@@ -127,6 +136,64 @@ func (c *Console) entity(ctx context.Context, r *http.Request) (titled, error) {
 		}
 	}
 	return v, nil
+}
+
+// openFindings adds what goes on of an incident.
+func (c *Console) openFindings(ctx context.Context, v *entityView, incident string) error {
+	in, err := c.loop.Incidents.Get(ctx, incident)
+	if err != nil {
+		return err
+	}
+	for _, m := range in.Members {
+		if m.Ended.IsZero() {
+			v.Findings = append(v.Findings, newMember(m))
+		}
+	}
+	return c.judged(ctx, "/entities/"+seg(v.ID), v.Findings...)
+}
+
+// modelRow is a model of an entity.
+type modelRow struct {
+	ID, Detector, Series, State, Tone, Source, Points, Quality, Reason string
+	Made                                                               time.Time
+}
+
+// modelRows are the models of an entity: what is in use, and what could be.
+func (c *Console) modelRows(ctx context.Context, of signal.EntityID) ([]modelRow, error) {
+	if c.loop.Models == nil {
+		return nil, nil
+	}
+	ms, err := c.loop.Models.Models(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var rows []modelRow
+	for _, m := range ms {
+		if m.Entity != of {
+			continue
+		}
+		r := modelRow{ID: m.ID, Detector: m.Detector, Series: m.Series, State: m.State, Tone: "calm", Source: m.Source, Made: m.Made, Reason: m.Reason}
+		switch m.State {
+		case "in use":
+			r.Tone = "good"
+		case "failed":
+			r.Tone = "critical"
+		}
+		switch m.Source {
+		case "live":
+			r.Source = "what it has seen here"
+		case "csv":
+			r.Source = "a file"
+		}
+		if m.Points > 0 {
+			r.Points = strconv.Itoa(m.Points)
+		}
+		if m.Quality != nil {
+			r.Quality = plain.format(m.Quality.PerWeek)
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
 }
 
 // entitiesView is the list of all that is watched.

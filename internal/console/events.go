@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"slices"
-	"time"
 
 	"homeostat/internal/signal"
 )
@@ -94,76 +92,11 @@ func (c *Console) event(ctx context.Context, r *http.Request) (titled, error) {
 		v.Finding = newFinding("anomaly", e.Detail)
 	case signal.AlertFiring, signal.AlertResolved:
 		v.Finding = newFinding("alert", e.Detail)
+	case signal.UnusualAccess:
+		v.Finding = newFinding(kindAccess, e.Detail)
 	}
-	return v, nil
-}
-
-// findingView is an anomaly or alert, laid out.
-type findingView struct {
-	ID, Kind, Reason, Tone string
-	Page                   string // the address that the rule gives for reading on
-	Began, Ended           time.Time
-	Facts                  []pair
-	Features               []featureRow
-	Processes              []processRow
-}
-
-// featureRow is one input of an anomaly.
-type featureRow struct {
-	Name, Value, Expected, Range, Share string
-	Part                                float64 // of the score, 0 to 1
-	Outside                             bool
-}
-
-// newFinding lays out the detail of an anomaly or alert; nil when it isn't one.
-func newFinding(kind string, detail json.RawMessage) *findingView {
-	if kind == "alert" {
-		var a signal.Alert
-		if json.Unmarshal(detail, &a) != nil {
-			return nil
-		}
-		v := &findingView{ID: a.ID, Kind: kind, Reason: a.Reason, Tone: tone(a.Severity), Began: a.Began, Ended: a.Ended, Processes: newProcessRows(a.Processes)}
-		v.Facts = append(v.Facts, pair{"Rule", a.Rule}, pair{"Value", plain.format(a.Value)})
-		if a.Runbook != "" {
-			v.Page = a.Runbook
-		}
-		for _, n := range sortedKeys(a.Labels) {
-			v.Facts = append(v.Facts, pair{n, a.Labels[n]})
-		}
-		return v
+	if v.Finding != nil {
+		err = c.judged(ctx, "/events/"+seg(e.ID), v.Finding)
 	}
-	var a signal.Anomaly
-	if json.Unmarshal(detail, &a) != nil {
-		return nil
-	}
-	v := &findingView{ID: a.ID, Kind: kind, Reason: a.Reason, Tone: tone(a.Severity), Began: a.Began, Ended: a.Ended, Processes: newProcessRows(a.Processes)}
-	v.Facts = append(v.Facts, pair{"Detector", a.Detector}, pair{"Score", plain.format(a.Score) + ", threshold " + plain.format(a.Threshold)},
-		pair{"Grade", plain.format(a.Grade)}, pair{"Confidence", percent(a.Confidence)})
-	for _, n := range a.Series {
-		u := featureUnit(n)
-		v.Features = append(v.Features, featureRow{
-			Name: n, Value: u.format(a.Values[n]), Expected: u.format(a.Expected[n]), Range: u.format(a.Lower[n]) + " to " + u.format(a.Upper[n]),
-			Share: percent(a.Attribution[n]), Part: a.Attribution[n], Outside: a.Values[n] > a.Upper[n] || a.Values[n] < a.Lower[n],
-		})
-	}
-	slices.SortStableFunc(v.Features, func(a, b featureRow) int {
-		switch {
-		case a.Part > b.Part:
-			return -1
-		case a.Part < b.Part:
-			return 1
-		}
-		return 0
-	})
-	return v
-}
-
-// featureUnit returns the unit of a detector's input: a feature's own, else what its name tells.
-func featureUnit(name string) unit {
-	for _, f := range features {
-		if f.Name == name {
-			return f.Unit
-		}
-	}
-	return unitOf(name)
+	return v, err
 }

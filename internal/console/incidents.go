@@ -52,7 +52,7 @@ func choices(path, param, at string, valuesAndNames ...string) []choice {
 // incidentView is one incident: what was seen, what was done, and everything in order.
 type incidentView struct {
 	incidentRow
-	Findings   []findingView
+	Findings   []*findingView
 	Executions []executionRow
 	Timeline   []eventRow
 	Cut        bool // the timeline is longer than shown
@@ -61,6 +61,19 @@ type incidentView struct {
 }
 
 func (v incidentView) title() string { return v.Title }
+
+// newMember lays out what an incident holds. What the incident knows goes before what the detail says: it is newer.
+func newMember(m signal.Member) *findingView {
+	f := newFinding(m.Kind, m.Detail)
+	if f == nil {
+		f = &findingView{}
+	}
+	f.ID, f.Kind, f.Tone, f.Began, f.Ended = m.ID, m.Kind, tone(m.Severity), m.Began, m.Ended
+	if m.Title != "" && f.Access == nil { // whose title says what it is, as the line below does
+		f.Reason = m.Title
+	}
+	return f
+}
 
 func (c *Console) incident(ctx context.Context, r *http.Request) (titled, error) {
 	if c.loop.Incidents == nil {
@@ -73,16 +86,10 @@ func (c *Console) incident(ctx context.Context, r *http.Request) (titled, error)
 	a := signal.ActorOf(ctx)
 	v := incidentView{incidentRow: newIncidentRow(in), MayResolve: in.State == "open" && a.Role.Allows(signal.Operator), MayAct: a.Role.Allows(signal.Approver)}
 	for _, m := range in.Members {
-		f := newFinding(m.Kind, m.Detail)
-		if f == nil {
-			f = &findingView{}
-		}
-		// What the incident knows goes before what the detail says: it is newer.
-		f.ID, f.Kind, f.Tone, f.Began, f.Ended = m.ID, m.Kind, tone(m.Severity), m.Began, m.Ended
-		if m.Title != "" {
-			f.Reason = m.Title
-		}
-		v.Findings = append(v.Findings, *f)
+		v.Findings = append(v.Findings, newMember(m))
+	}
+	if err := c.judged(ctx, "/incidents/"+seg(in.ID), v.Findings...); err != nil {
+		return nil, err
 	}
 	if c.loop.Executions != nil {
 		xs, _, err := c.loop.Executions.Executions(ctx, signal.Query{Incident: in.ID, Limit: 100})

@@ -13,9 +13,14 @@ import (
 // TestPagesFitEveryScreen looks at every page in light, dark and on a phone: nothing may stick out at 360 pixels, no script
 // may fail, nothing may be refused by the content security policy. With -artifacts it leaves the pictures.
 func TestPagesFitEveryScreen(t *testing.T) {
-	w := troubledWorld(time.Now())
+	troubled, stolen := troubledWorld(time.Now()), stolenWorld(time.Now())
+	fit(t, troubled, allPages(troubled))
+	fit(t, stolen, stolenPages(stolen))
+}
+
+func fit(t *testing.T, w *world, pages map[string]string) {
+	t.Helper()
 	ctx, address := browse(t, w, somebody)
-	pages := allPages(w)
 	for name, path := range pages {
 		for _, s := range []struct {
 			name, scheme string

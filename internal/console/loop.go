@@ -19,6 +19,8 @@ type Loop struct {
 	Incidents  Incidents
 	Executions Executions
 	Decisions  Decisions
+	Judge      Judge
+	Models     Models
 	Switch     Switch
 	Runbooks   Runbooks
 	Starter    Starter
@@ -65,6 +67,16 @@ type Decisions interface {
 	Cancel(ctx context.Context, id, by, note string) error
 	Continue(ctx context.Context, id, by, note string, retry bool) error
 	Reset(ctx context.Context, runbook string, entity signal.EntityID, by, note string) error
+}
+
+// Judge takes what a person says of an anomaly, or of unusual access, to the detector that found it.
+type Judge interface {
+	Judge(ctx context.Context, anomaly string, do signal.OrderKind, by, note string) (signal.Order, error)
+}
+
+// Models lists what detectors have learnt, the oldest first.
+type Models interface {
+	Models(ctx context.Context) ([]signal.Model, error)
 }
 
 // Switch is the kill switch.

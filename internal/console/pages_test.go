@@ -82,6 +82,11 @@ func TestPagesLookAsTheyShould(t *testing.T) {
 		}
 		golden(t, "pages/"+name, body(c, res))
 	}
+	w = stolenWorld(noon)
+	stolen := newConsole(t, w.loop())
+	for name, path := range stolenPages(w) {
+		golden(t, "pages/"+name, body(stolen, get(t, acting(stolen, somebody), path)))
+	}
 	golden(t, "pages/layout", tidy(c, get(t, acting(c, somebody), "/runbooks").Body.String()))
 	golden(t, "pages/login", body(c, get(t, c, "/login?next=/incidents&failed=1")))
 }
@@ -221,6 +226,8 @@ func TestButtonsDoWhatTheySay(t *testing.T) {
 		{"/executions/" + ex + "/reject", nil, "/"},
 		{"/executions/" + ex + "/cancel", url.Values{"back": {"//evil.example.com"}}, "/"},
 		{"/incidents/" + in + "/resolve", url.Values{"note": {"a drill"}}, "/"},
+		{"/anomalies/an-1/mute", url.Values{"note": {"the backup"}, "back": {"/incidents/" + in}}, "/incidents/" + in},
+		{"/anomalies/an-1/confirm", nil, "/"},
 		{"/pause", url.Values{"back": {"https://evil.example.com"}}, "/"},
 		{"/resume", nil, "/"},
 		{"/runbooks/HighCPU-Host/run", url.Values{"entity": {"host:web-1"}, "mode": {"auto"}, "p.MinCores": {"0.7"}, "p.Entity": {""}}, "/executions/ex-1"},
@@ -232,6 +239,7 @@ func TestButtonsDoWhatTheySay(t *testing.T) {
 	}
 	want := []string{
 		"approve " + ex + " by local: looked at it", "reject " + ex + " by local: ", "cancel " + ex + " by local: ", "resolve " + in + " by local: a drill",
+		"mute an-1 by local: the backup", "confirm an-1 by local: ",
 		"pause by local", "resume by local", "run HighCPU-Host on host:web-1 mode auto map[MinCores:0.7] by local", "run HighCPU-Host on  mode observe map[] by local",
 	}
 	if diff := cmp.Diff(want, w.did); diff != "" {
@@ -252,7 +260,7 @@ func TestOnlookersSeeAndDoNothing(t *testing.T) {
 	w := troubledWorld(noon)
 	c := newConsole(t, w.loop())
 	ex := w.executions[1].ID
-	for _, path := range []string{"/executions/" + ex + "/approve", "/executions/" + ex + "/reject", "/executions/" + ex + "/cancel", "/incidents/in-1/resolve", "/pause", "/resume", "/runbooks/HighCPU-Host/run"} {
+	for _, path := range []string{"/executions/" + ex + "/approve", "/executions/" + ex + "/reject", "/executions/" + ex + "/cancel", "/incidents/in-1/resolve", "/anomalies/an-1/mute", "/anomalies/an-1/confirm", "/pause", "/resume", "/runbooks/HighCPU-Host/run"} {
 		if got := post(t, acting(c, onlooker), path, nil); got.Code != http.StatusForbidden {
 			t.Errorf("%s as viewer: status %d", path, got.Code)
 		}
@@ -270,7 +278,7 @@ func TestOnlookersSeeAndDoNothing(t *testing.T) {
 		t.Errorf("something was done: %v", w.did)
 	}
 	for name, path := range allPages(w) {
-		if text := get(t, acting(c, onlooker), path).Body.String(); regexp.MustCompile(`action="/(executions|incidents|runbooks|pause|resume)[^"]*"`).MatchString(strings.ReplaceAll(text, `method="get" action=`, "")) {
+		if text := get(t, acting(c, onlooker), path).Body.String(); regexp.MustCompile(`action="/(executions|incidents|anomalies|runbooks|pause|resume)[^"]*"`).MatchString(strings.ReplaceAll(text, `method="get" action=`, "")) {
 			t.Errorf("%s shows a button to a viewer", name)
 		}
 	}

@@ -145,3 +145,58 @@ func troubledWorld(noon time.Time) *world {
 	w.stages = append([]signal.Stage(nil), stages...)
 	return w
 }
+
+// stolenWorld is where a key was stolen: a user's incident with unusual access, and a finding that was muted.
+func stolenWorld(noon time.Time) *world {
+	w := quietWorld(noon)
+	began := noon.Add(-31 * time.Minute)
+	call := func(service, api string, n, refused int, address string) signal.Call {
+		return signal.Call{Service: service + ".amazonaws.com", API: api, Region: "us-east-1", Count: n, Refused: refused, First: began, Last: began.Add(9 * time.Minute), Address: address, Event: "d3b0c0e2"}
+	}
+	f := signal.Finding{
+		Head:     signal.Head{ID: "an-3d1c0f0c8a5b2f7e6d90", Entity: "user:ana", Cause: []string{"ba-7-311"}, Severity: signal.Critical, Incident: "in-7a0b5c0e1f4d2c3b9a88"},
+		Detector: "access", Organisation: "111122223333", User: "ana", Identity: "arn:aws:iam::111122223333:user/ana", Name: "ana", Key: "AKIAIOSFODNN7EXAMPLE", Address: "203.0.113.9", Day: "2026-11-23",
+		Began: began, Updated: began.Add(9 * time.Minute), Score: 11.8, Threshold: 5.2, Grade: 0.89, Confidence: 1,
+		Attribution: map[string]float64{"network": 0.41, "gravity": 0.22, "novelty": 0.2, "hours": 0.09, "agent": 0.08},
+		Reason:      "ana from 203.0.113.9: a network that nobody in the organisation has used; changes who may do what, hides or destroys",
+		Evidence:    []string{"a network that nobody in the organisation has used", "changes who may do what, hides or destroys", "calls that are new for it (iam:CreateUser, iam:CreateAccessKey)"},
+		Because: map[string]string{
+			"network": "a network that nobody in the organisation has used", "gravity": "changes who may do what, hides or destroys",
+			"novelty": "calls that are new for it (iam:CreateUser, iam:CreateAccessKey)", "hours": "2 hours of the day at which it is hardly ever there", "agent": "a program that nobody has used",
+		},
+		Techniques: []signal.Technique{{ID: "T1136.003", Name: "Create Account: Cloud Account"}, {ID: "T1087.004", Name: "Account Discovery: Cloud Account"}},
+		Keys:       []string{"AKIAIOSFODNN7EXAMPLE"}, Accesses: 23, Refused: 2,
+		Calls:     []signal.Call{call("iam", "CreateUser", 1, 0, ""), call("iam", "ListUsers", 20, 2, "")},
+		Resources: []string{"userName=mallory", "i-0abc12345678"}, Entities: []signal.EntityID{"host:i-0abc12345678", "host:web-1"},
+		Since: []signal.Call{call("s3", "ListBuckets", 3, 0, "198.51.100.3")},
+	}
+	in := signal.Incident{
+		Head:  signal.Head{ID: f.Incident, Entity: "user:ana", Cause: []string{f.ID}, Severity: signal.Critical},
+		State: "open", Title: "Unusual access: " + f.Reason, Opened: began.Add(time.Minute), Updated: f.Updated,
+		Members: []signal.Member{{ID: f.ID, Kind: "access", Title: "Unusual access: " + f.Reason, Severity: signal.Critical, Began: began, Detail: must(json.Marshal(f))}},
+	}
+	w.incidents = []signal.Incident{in}
+	w.learning = append(w.learning, signal.Learning{Detector: "access", Kind: "access", Entity: "organisation:111122223333", Confidence: 1, Since: noon.AddDate(0, 0, -90), Note: "watching"})
+	w.models = []signal.Model{
+		{ID: "mo-aaaaaaaaaaaaaaaaaaaa", Detector: "host", Entity: "host:web-1", Series: "all", State: "in use", Source: "live"},
+		{ID: "mo-bbbbbbbbbbbbbbbbbbbb", Detector: "host", Entity: "host:web-1", Series: "all", State: "ready", Source: "history", Made: noon.Add(-time.Hour), Points: 43_100, Quality: &signal.Quality{Points: 8620, PerWeek: 0.6}},
+		{ID: "mo-cccccccccccccccccccc", Detector: "host", Entity: "host:db-1", Series: "all", State: "in use", Source: "live"},
+	}
+	muted := signal.Judgement{
+		Head:     signal.Head{ID: "or-c4fd7952dd139f9e9a39", Entity: "user:ana", Cause: []string{f.ID, "ba-9-4"}, Severity: signal.Info},
+		Detector: "access", Anomaly: f.ID, Judgement: "confirmed", By: "otto", At: noon, Before: 5.2, After: 4.7, Reason: f.ID + " was confirmed by otto",
+	}
+	w.events = []signal.Event{
+		must(signal.NewEvent("detect", signal.UnusualAccess, f.ID, began, f)),
+		must(signal.NewEvent("incident", signal.IncidentOpened, in.ID, in.Opened, in)),
+		must(signal.NewEvent("detect", signal.AnomalyJudged, muted.ID, noon, muted)),
+	}
+	return w
+}
+
+// stolenPages are the addresses of what differs in a world with unusual access.
+func stolenPages(w *world) map[string]string {
+	return map[string]string{
+		"access-incident": "/incidents/" + w.incidents[0].ID, "access-event": "/events/" + w.events[0].ID, "access-user": "/entities/user:ana", "access-host": "/entities/host:web-1",
+	}
+}

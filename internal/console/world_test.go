@@ -37,6 +37,7 @@ type world struct {
 	stages     []signal.Stage
 	learning   []signal.Learning
 	outlooks   []signal.Outlook
+	models     []signal.Model
 	chain      []signal.Link
 	processes  []signal.Process
 	sw         signal.Switch
@@ -48,7 +49,7 @@ type world struct {
 func (w *world) loop() Loop {
 	return Loop{
 		Version: "1.2.3", Mode: signal.Approve, Began: w.began,
-		Events: w, Feed: w, Incidents: w, Executions: w, Decisions: w, Switch: w, Runbooks: w, Starter: w, Entities: w,
+		Events: w, Feed: w, Incidents: w, Executions: w, Decisions: w, Judge: w, Models: w, Switch: w, Runbooks: w, Starter: w, Entities: w,
 		Processes: w, Chain: w, Stages: w, Learning: w, Outlooks: w, Prometheus: http.HandlerFunc(w.prometheus),
 	}
 }
@@ -173,6 +174,12 @@ func (w *world) Reject(_ context.Context, id, by, note string) error {
 func (w *world) Cancel(_ context.Context, id, by, note string) error {
 	return w.note("cancel %s by %s: %s", id, by, note)
 }
+
+func (w *world) Judge(_ context.Context, anomaly string, do signal.OrderKind, by, note string) (signal.Order, error) {
+	return signal.Order{}, w.note("%s %s by %s: %s", do, anomaly, by, note)
+}
+
+func (w *world) Models(context.Context) ([]signal.Model, error) { return w.models, nil }
 
 func (w *world) Pause(_ context.Context, by, reason string) error {
 	w.mu.Lock()

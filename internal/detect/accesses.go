@@ -55,26 +55,13 @@ func (r *Runner) judge(ctx context.Context, pub Publisher, seq uint64, b *signal
 		if d.passes(seq) {
 			continue
 		}
-		if !d.dirty && d.saved == 0 {
-			d.saved = seq - 1
-		}
-		d.dirty = true
+		d.changes(seq)
 		d.found = d.d.Process(d.found[:0], b.Accesses)
-		var events []signal.Event
-		for i := range d.found {
-			f := &d.found[i]
-			if b.ID != "" {
-				f.Cause = append(f.Cause, b.ID)
-			}
-			// A finding that grows is told again at the time of the access that made it grow: what is told follows from how far it has come.
-			ev, err := signal.NewEvent("detect", signal.UnusualAccess, f.ID+" "+strconv.Itoa(f.Accesses)+" "+strconv.FormatBool(f.Ended.IsZero()), f.Updated, f)
-			if err != nil {
-				return fmt.Errorf("event of finding %s: %w", f.ID, err)
-			}
-			ev.Resources = append(ev.Resources, f.Resources...)
-			events = append(events, ev)
-			r.metrics.anomalies.WithLabelValues(d.name, signal.UnusualAccess).Inc()
+		events, err := d.events(nil, b.ID)
+		if err != nil {
+			return err
 		}
+		r.metrics.anomalies.WithLabelValues(d.name, signal.UnusualAccess).Add(float64(len(events)))
 		if len(events) > 0 {
 			if err := r.send(ctx, pub, d.name, events...); err != nil {
 				return err
@@ -83,4 +70,64 @@ func (r *Runner) judge(ctx context.Context, pub Publisher, seq uint64, b *signal
 	}
 	r.metrics.accesses.Add(float64(len(b.Accesses)))
 	return nil
+}
+
+// changes notes that the message seq changes what d has learnt.
+func (d *accesses) changes(seq uint64) {
+	if !d.dirty && d.saved == 0 {
+		d.saved = seq - 1
+	}
+	d.dirty = true
+}
+
+// events appends the events of what was found, caused by cause, a batch or an order.
+func (d *accesses) events(dst []signal.Event, cause string) ([]signal.Event, error) {
+	for i := range d.found {
+		f := &d.found[i]
+		if cause != "" {
+			f.Cause = append(f.Cause, cause)
+		}
+		// A finding that grows is told again at the time of the access that made it grow: what is told follows from how far it has come.
+		ev, err := signal.NewEvent("detect", signal.UnusualAccess, f.ID+" "+strconv.Itoa(f.Accesses)+" "+strconv.FormatBool(f.Ended.IsZero()), f.Updated, f)
+		if err != nil {
+			return dst, fmt.Errorf("event of finding %s: %w", f.ID, err)
+		}
+		ev.Resources = append(ev.Resources, f.Resources...)
+		dst = append(dst, ev)
+	}
+	return dst, nil
+}
+
+// obey takes in what a person said of a finding. What is muted ends.
+func (d *accesses) obey(o *signal.Order, seq uint64, head signal.Head) ([]signal.Event, error) {
+	if o.Episode == nil {
+		return nil, fmt.Errorf("%s of %s: want a finding of unusual access", o.Do, o.Anomaly)
+	}
+	if d.passes(seq) {
+		return nil, errPassed
+	}
+	d.changes(seq)
+	d.soon = true
+	d.found = d.found[:0]
+	judgement, learnt := Muted, "it is learnt as ordinary"
+	var before, after float64
+	var err error
+	if o.Do == signal.Confirm {
+		judgement, learnt = Confirmed, "it is never learnt"
+		before, after, err = d.d.Confirm(*o.Episode)
+	} else {
+		d.found, before, after, err = d.d.Mute(d.found, *o.Episode)
+	}
+	if err != nil {
+		return nil, err
+	}
+	reason := fmt.Sprintf("%s was %s by %s: %s, and the threshold of detector %s for %s went from %.3g to %.3g", o.Anomaly, judgement, o.By, learnt, o.Detector, o.Entity, before, after)
+	ev, err := signal.NewEvent("detect", signal.AnomalyJudged, o.ID, o.At, signal.Judgement{
+		Head: head, Detector: o.Detector, Anomaly: o.Anomaly, Judgement: string(judgement), By: o.By, At: o.At,
+		Before: before, After: after, Reason: withNote(reason, o.Note),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return d.events([]signal.Event{ev}, o.ID)
 }

@@ -86,6 +86,9 @@ func (r *Runner) detector(name string) (*Forests, error) {
 // Judge makes the order that tells what a person says of an anomaly. It takes effect when the runner meets it in the stream,
 // where the caller puts it. Safe for concurrent use.
 func (r *Runner) Judge(a signal.Anomaly, do signal.OrderKind, by, note string) (signal.Order, error) {
+	if slices.ContainsFunc(r.outlooks, func(o *outlooks) bool { return o.name == a.Detector }) {
+		return signal.Order{}, fmt.Errorf("detector %s judges by a forecast, which has no threshold that a person could move: %w", a.Detector, signal.ErrConflict)
+	}
 	d, err := r.detector(a.Detector)
 	if err != nil {
 		return signal.Order{}, err
@@ -100,6 +103,25 @@ func (r *Runner) Judge(a signal.Anomaly, do signal.OrderKind, by, note string) (
 	return signal.MakeOrder(signal.Order{
 		Do: do, Detector: a.Detector, Entity: a.Entity, Series: series, Anomaly: a.ID, Score: a.Score, By: by, Note: note, At: time.Now(),
 	}), nil
+}
+
+// JudgeAccess makes the order that tells what a person says of a finding of unusual access. See [Runner.Judge].
+func (r *Runner) JudgeAccess(f signal.Finding, do signal.OrderKind, by, note string) (signal.Order, error) {
+	if r.access(f.Detector) == nil {
+		return signal.Order{}, fmt.Errorf("detector %s: %w", f.Detector, signal.ErrNotFound)
+	}
+	return signal.MakeOrder(signal.Order{
+		Do: do, Detector: f.Detector, Entity: f.Entity, Series: "all", Anomaly: f.ID, Score: f.Score, By: by, Note: note, At: time.Now(),
+		Episode: &signal.Episode{Organisation: f.Organisation, User: f.User, Address: f.Address, Day: f.Day},
+	}), nil
+}
+
+// access returns the detector of accesses with a name; nil where there is none.
+func (r *Runner) access(name string) *accesses {
+	if i := slices.IndexFunc(r.accesses, func(d *accesses) bool { return d.name == name }); i >= 0 {
+		return r.accesses[i]
+	}
+	return nil
 }
 
 // Use makes the order to go on with another model. See [Runner.Judge].
@@ -182,19 +204,8 @@ func (r *Runner) inUse(id string) bool {
 // obey carries out an order that it meets in the stream, between two points, and publishes what that did. It goes on record
 // by its own id: met again, it is told once. One that can't be carried out (its detector is configured no more, its model's
 // file is gone) is logged and passed over, as it will be the next time.
-func (r *Runner) obey(ctx context.Context, pub Publisher, o *signal.Order, batch string) error {
-	d, err := r.detector(o.Detector)
-	var ev signal.Event
-	if err == nil {
-		head := signal.Head{ID: o.ID, Entity: o.Entity, Cause: []string{batch}, Severity: signal.Info}
-		switch o.Do {
-		case signal.Mute, signal.Confirm:
-			head.Cause = []string{o.Anomaly, batch}
-			ev, err = d.judge(o, head)
-		case signal.Use:
-			ev, err = r.exchange(d, o, head)
-		}
-	}
+func (r *Runner) obey(ctx context.Context, pub Publisher, o *signal.Order, seq uint64, batch string) error {
+	evs, err := r.carryOut(o, seq, batch)
 	if errors.Is(err, errPassed) {
 		return nil
 	}
@@ -204,7 +215,29 @@ func (r *Runner) obey(ctx context.Context, pub Publisher, o *signal.Order, batch
 		return nil
 	}
 	r.metrics.orders.Inc()
-	return r.send(ctx, pub, d.c.Name, ev)
+	return r.send(ctx, pub, o.Detector, evs...)
+}
+
+// carryOut does what an order says, and returns what there is to tell.
+func (r *Runner) carryOut(o *signal.Order, seq uint64, batch string) ([]signal.Event, error) {
+	head := signal.Head{ID: o.ID, Entity: o.Entity, Cause: []string{batch}, Severity: signal.Info}
+	if o.Do != signal.Use {
+		head.Cause = []string{o.Anomaly, batch}
+	}
+	if a := r.access(o.Detector); a != nil && o.Do != signal.Use {
+		return a.obey(o, seq, head)
+	}
+	d, err := r.detector(o.Detector)
+	if err != nil {
+		return nil, err
+	}
+	var ev signal.Event
+	if o.Do == signal.Use {
+		ev, err = r.exchange(d, o, head)
+	} else {
+		ev, err = d.judge(o, head)
+	}
+	return []signal.Event{ev}, err
 }
 
 // errPassed means that the order was carried out before the model was saved, and told of then.

@@ -198,7 +198,7 @@ func (r *Runner) Run(ctx context.Context, stream Reader, pub Publisher, rec Reco
 			}
 		}
 		for i := range b.Orders {
-			if err := r.obey(ctx, pub, &b.Orders[i], b.ID); err != nil {
+			if err := r.obey(ctx, pub, &b.Orders[i], seq, b.ID); err != nil {
 				return err
 			}
 		}

@@ -21,7 +21,7 @@ func TestUnusualAccessOpensAnIncidentUntilItsDayIsOver(t *testing.T) {
 	w := newWorld(t)
 	w.see(unusual("ana", 0, false))
 	w.wantTypes("Opened")
-	if in := w.open(); len(in) != 1 || in[0].Entity != "user:ana" || in[0].Title != "unusual access: ana from 203.0.113.9" || in[0].Severity != signal.Critical {
+	if in := w.open(); len(in) != 1 || in[0].Entity != "user:ana" || in[0].Title != "Unusual access: ana from 203.0.113.9" || in[0].Severity != signal.Critical {
 		t.Fatalf("%+v", in)
 	}
 	w.see(unusual("ana", 3, false)) // told again

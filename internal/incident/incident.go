@@ -180,7 +180,7 @@ func newMember(ev *signal.Event) (member, error) {
 		m.entity, m.touched = f.Entity, f.Entities
 		m.Member = signal.Member{
 			ID: f.ID, Kind: kindAccess, Severity: f.Severity, Began: f.Began, Ended: f.Ended, Detail: ev.Detail,
-			Title: "unusual access: " + cmp.Or(f.Reason, f.User+" from "+f.Address),
+			Title: "Unusual access: " + cmp.Or(f.Reason, f.User+" from "+f.Address),
 		}
 	default:
 		var a signal.Alert

@@ -377,12 +377,31 @@ func (in *Incidents) Anomalies(ctx context.Context, q signal.Query) ([]signal.An
 
 // Anomaly returns one anomaly as it was last told.
 func (in *Incidents) Anomaly(ctx context.Context, id string) (signal.Anomaly, error) {
-	out, _, err := details[signal.Anomaly](ctx, in.need.Read, "SELECT seq, detail FROM incident_members WHERE kind = 'anomaly' AND id = $1", id)
+	a, err := detail[signal.Anomaly](ctx, in.need.Read, "anomaly", id)
+	if err != nil {
+		return a, fmt.Errorf("anomaly %s: %w", id, err)
+	}
+	return a, nil
+}
+
+// Finding returns one finding of unusual access as it was last told.
+func (in *Incidents) Finding(ctx context.Context, id string) (signal.Finding, error) {
+	f, err := detail[signal.Finding](ctx, in.need.Read, kindAccess, id)
+	if err != nil {
+		return f, fmt.Errorf("finding %s: %w", id, err)
+	}
+	return f, nil
+}
+
+// detail returns what was told last of the member with an id, or [signal.ErrNotFound].
+func detail[D any](ctx context.Context, q queryer, kind, id string) (D, error) {
+	out, _, err := details[D](ctx, q, "SELECT seq, detail FROM incident_members WHERE kind = $1 AND id = $2 ORDER BY began DESC LIMIT 1", kind, id)
 	if err == nil && len(out) == 0 {
 		err = signal.ErrNotFound
 	}
 	if err != nil {
-		return signal.Anomaly{}, fmt.Errorf("anomaly %s: %w", id, err)
+		var none D
+		return none, err
 	}
 	return out[0], nil
 }

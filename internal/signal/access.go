@@ -59,6 +59,7 @@ type Finding struct {
 	Confidence   float64            `json:"confidence"`  // 0 to 1
 	Reason       string             `json:"reason"`      // a sentence
 	Evidence     []string           `json:"evidence"`    // sentences, the weightiest first
+	Because      map[string]string  `json:"because"`     // the same sentences by part, as attribution names it
 	Techniques   []Technique        `json:"techniques"`  // of MITRE ATT&CK, by the rules of the detector; may be empty
 	Keys         []string           `json:"keys"`        // access keys that were used
 	Accesses     int                `json:"accesses"`    // so far

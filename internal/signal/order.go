@@ -15,10 +15,27 @@ type Order struct {
 	Series   string    `json:"series"`            // "all", or the one series of a model that watches no other
 	Anomaly  string    `json:"anomaly,omitempty"` // id: of mute and confirm
 	Score    float64   `json:"score,omitempty"`   // the anomaly's, as it was told last
+	Episode  *Episode  `json:"episode,omitempty"` // of mute and confirm, where the anomaly is a finding of unusual access
 	Model    string    `json:"model,omitempty"`   // id: of use
 	By       string    `json:"by"`
 	Note     string    `json:"note,omitempty"`
 	At       time.Time `json:"at"`
+}
+
+// Episode is what a finding of unusual access is about: one user at one address on one day.
+type Episode struct {
+	Organisation string `json:"organisation"`
+	User         string `json:"user"`
+	Address      string `json:"address"`
+	Day          string `json:"day"` // UTC, 2006-01-02
+}
+
+// Partition names what an order is partitioned by: the entity, as its samples are, or the organisation, as accesses are.
+func (o *Order) Partition() EntityID {
+	if o.Episode != nil {
+		return EntityID(o.Episode.Organisation)
+	}
+	return o.Entity
 }
 
 // OrderKind says what an order is about.

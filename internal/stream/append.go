@@ -136,7 +136,7 @@ func (s *Stream) gather(ctx context.Context, b *signal.Batch) ([]*gather, error)
 		}
 	}
 	for _, o := range b.Orders {
-		g, err := s.room(ctx, s.partition(o.Entity), len(o.Note)+512)
+		g, err := s.room(ctx, s.partition(o.Partition()), len(o.Note)+512)
 		if err != nil {
 			return in, err
 		}

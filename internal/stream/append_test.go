@@ -108,6 +108,7 @@ func TestEntitiesStayInTheirPartition(t *testing.T) {
 			Do: signal.Confirm, Detector: "host", Entity: signal.EntityID(fmt.Sprint("host:db-", i)), Series: "all", Anomaly: "an-1",
 		}))
 	}
+	b.Orders[9].Episode = &signal.Episode{Organisation: "111122223333"} // about accesses, which lie in their organisation's
 	if err := s.Append(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,11 @@ func TestEntitiesStayInTheirPartition(t *testing.T) {
 			}
 		}
 		for _, o := range b.Orders {
-			if want := fmt.Sprint(s.partition(o.Entity)); partition != want {
+			want := fmt.Sprint(s.partition(o.Entity))
+			if o.Episode != nil {
+				want = fmt.Sprint(s.partition("111122223333"))
+			}
+			if partition != want {
 				t.Errorf("the order to %s is in partition %s, want %s", o.Entity, partition, want)
 			}
 		}

@@ -222,7 +222,7 @@
     const fmt = units[c.unit] || units.plain;
     const axis = { stroke: css("--soft"), grid: { stroke: css("--hair"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
     const opts = {
-      width: Math.max(plot.clientWidth, 200), height: 170, padding: [8, 4, 0, 0],
+      width: Math.max(plot.clientWidth, 200), height: 170, padding: [8, 18, 0, 0],
       legend: { show: false }, cursor: { y: false, points: { size: 6 }, sync: { key: "charts" } },
       scales: { y: { range: (u, lo, hi) => [Math.min(0, lo), hi <= 0 ? 1 : hi * 1.08] } },
       axes: [{ ...axis, size: 26, values: hours, space: 60 }, { ...axis, size: 66, values: (u, vs) => vs.map(fmt) }],

@@ -67,7 +67,7 @@ func made[K comparable, V any](m map[K]V) map[K]V {
 
 // link makes what a checkpoint leaves out.
 func (o *organisation) link() error {
-	o.Users, o.Live, o.Known, o.Granted, o.Roles = made(o.Users), made(o.Live), made(o.Known), made(o.Granted), made(o.Roles)
+	o.Users, o.Live, o.Known, o.Granted, o.Roles, o.Barred = made(o.Users), made(o.Live), made(o.Known), made(o.Granted), made(o.Roles), made(o.Barred)
 	for i := range o.Nets {
 		o.Nets[i] = made(o.Nets[i])
 	}

@@ -36,6 +36,10 @@ type episode struct {
 	Means   []signal.Technique // of all that was called
 	Since   []signal.Call      // by the same user from elsewhere, since it was told
 	Told    telling
+	Judged  uint8   // what a person said of it
+	Peak    float64 // of one that was muted: its score before
+	Excused float64 // and by what was learnt of it then
+	Anew    int64   // when it was told again after that; 0 while it wasn't
 
 	p *profile
 }

@@ -47,21 +47,25 @@ func (e *episode) severity() signal.Severity {
 
 // tell makes the finding of an episode.
 func (d *Detector) tell(o *organisation, e *episode, ended bool) signal.Finding {
+	if e.Judged == muted && e.Told.Count == 0 && e.Anew == 0 {
+		e.Anew = e.Last // what was muted is over: this is another
+	}
 	e.Told = telling{e.Score, e.severity(), e.Count, len(e.Since), len(e.Means)}
 	date := time.UnixMilli(int64(e.Day) * day).UTC().Format(time.DateOnly)
 	f := signal.Finding{
 		Head: signal.Head{
-			ID:     signal.MakeID(signal.KindAnomaly, d.c.Name, o.Name, e.User, e.Address, date),
+			ID:     d.id(o, e.User, e.Address, date),
 			Entity: signal.EntityID("user:" + e.User), Cause: []string{}, Severity: e.severity(),
 		},
 		Detector: d.c.Name, Organisation: o.Name, User: e.User, Identity: e.ARN, Address: e.Address, Day: date,
-		Began: time.UnixMilli(e.Begun).UTC(), Updated: time.UnixMilli(e.Last).UTC(),
-		Score: e.Score, Threshold: o.Limit, Grade: e.Grade, Attribution: shares(&e.Ratios),
+		Began: time.UnixMilli(cmp.Or(e.Anew, e.Begun)).UTC(), Updated: time.UnixMilli(e.Last).UTC(),
+		Score: e.Score, Threshold: o.limit(e), Grade: e.Grade, Attribution: shares(&e.Ratios),
 		Confidence: min(1, float64(o.Day-o.Begun)/30) * min(1, (float64(e.p.Days)+3)/15),
-		Evidence:   e.evidence(), Techniques: slices.Clone(e.Means), Keys: slices.Clone(e.Keys),
+		Techniques: slices.Clone(e.Means), Keys: slices.Clone(e.Keys),
 		Accesses: e.Count, Refused: e.Denied, Resources: slices.Clone(e.Things), Entities: entitiesOf(e.Things),
 		Calls: e.telling(d), Since: slices.Clone(e.Since),
 	}
+	f.Evidence, f.Because = e.evidence()
 	f.Name = nameOf(e.ARN)
 	if n := len(e.Keys); n > 0 {
 		f.Key = e.Keys[n-1]
@@ -131,8 +135,8 @@ func shares(ratios *[parts]float64) map[string]float64 {
 	return m
 }
 
-// evidence says in sentences what speaks for an intruder, the weightiest first.
-func (e *episode) evidence() []string {
+// evidence says in sentences what speaks for an intruder, the weightiest first, and by part.
+func (e *episode) evidence() ([]string, map[string]string) {
 	order := make([]part, 0, parts)
 	for p := range parts {
 		if e.Ratios[p] > .2 {
@@ -140,13 +144,14 @@ func (e *episode) evidence() []string {
 		}
 	}
 	slices.SortStableFunc(order, func(a, b part) int { return cmp.Compare(e.Ratios[b], e.Ratios[a]) })
-	out := []string{}
+	out, because := []string{}, map[string]string{}
 	for _, p := range order {
 		if text := e.sentence(p); text != "" {
 			out = append(out, text)
+			because[names[p]] = text
 		}
 	}
-	return out
+	return out, because
 }
 
 func (e *episode) sentence(p part) string {

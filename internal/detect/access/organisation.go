@@ -52,6 +52,8 @@ type organisation struct {
 	Granted map[string]grant
 	Roles   map[string]role
 	Met     [2]map[uint64]bool // hashes of the eventIDs of late, in two generations
+	Judged  []judged           // what people said of findings, of late
+	Barred  map[uint64]int32   // places of intruders, by bars, and the day on which a person said so
 
 	Pairs   []pair // who was where, once for each episode that was learnt; the newest maxPairs
 	Trained int32  // day on which the embedding was trained last
@@ -80,7 +82,7 @@ type grant struct {
 }
 
 func newOrganisation(name string, d int32) *organisation {
-	o := &organisation{Name: name, Begun: d, Day: d, Users: map[string]*profile{}, Live: map[uint64]live{}, Known: map[uint64]uint16{}, Granted: map[string]grant{}, Roles: map[string]role{}}
+	o := &organisation{Name: name, Begun: d, Day: d, Users: map[string]*profile{}, Live: map[uint64]live{}, Known: map[uint64]uint16{}, Granted: map[string]grant{}, Roles: map[string]role{}, Barred: map[uint64]int32{}}
 	o.Met = [2]map[uint64]bool{{}, {}}
 	o.index, o.flagged = map[key]*episode{}, map[string]*episode{}
 	for i := range o.Nets {
@@ -115,7 +117,7 @@ func (d *Detector) observe(o *organisation, a *signal.Access) *episode {
 		e.score(o.like(e.p))
 		e.Grade = 0
 		if o.Day-o.Begun >= d.c.Learning {
-			e.Grade = gradeOf(e.Score, o.Limit)
+			e.Grade = gradeOf(e.Score, o.limit(e))
 		}
 	}
 	o.follow(e, a)
@@ -428,7 +430,7 @@ func (det *Detector) roll(o *organisation, d int32) {
 	for _, e := range o.Open {
 		if e.Learn == 0 && e.Day < d {
 			det.end(o, e)
-			o.Scores = append(o.Scores, scored{e.Day, e.Score})
+			o.Scores = append(o.Scores, scored{e.Day, max(e.Score, e.Peak)})
 			e.Learn = e.Day + 1 + c.Delay
 			if e.Score > o.Doubt {
 				e.Learn += c.Quarantine
@@ -439,9 +441,7 @@ func (det *Detector) roll(o *organisation, d int32) {
 			continue
 		}
 		delete(o.index, key{e.User, e.Address, e.Day})
-		if e.Grade == 0 {
-			o.learn(e)
-		}
+		o.close(e)
 	}
 	clear(o.Open[len(keep):])
 	o.Open = keep
@@ -479,30 +479,8 @@ func (o *organisation) learn(e *episode) {
 		p.Days++
 		p.Last = max(p.Last, e.Day)
 	}
-	for w := range widths {
-		if note(p.Nets[w], e.Nets[w], e.Day, maxNets) {
-			pl := o.Nets[w][e.Nets[w]]
-			pl.Users++
-			o.Nets[w][e.Nets[w]] = pl
-		}
-		pl := o.Nets[w][e.Nets[w]]
-		pl.Last = max(pl.Last, e.Day)
-		o.Nets[w][e.Nets[w]] = pl
-	}
-	for k, what := range e.Seen {
-		m, limit := p.APIs, maxThings
-		switch what {
-		case seenGroup:
-			m = p.Groups
-		case seenAgent:
-			m = p.Agents
-		case seenThing:
-			m = p.Things
-		}
-		if note(m, k, e.Day, limit) && o.Known[k] < math.MaxUint16 {
-			o.Known[k]++
-		}
-	}
+	o.visit(p, &e.Nets, e.Day)
+	o.noteAll(e)
 	weekend := 0
 	if e.Weekend {
 		weekend = 1
@@ -517,6 +495,29 @@ func (o *organisation) learn(e *episode) {
 	p.Reach = max(p.Reach, e.Gravest)
 	p.N++
 	p.Volume += (math.Log(float64(e.Count)) - p.Volume) / min(p.N, 60)
+}
+
+// visit learns that a user was at an address.
+func (o *organisation) visit(p *profile, n *networks, d int32) {
+	for w := range widths {
+		fresh := note(p.Nets[w], n[w], d, maxNets)
+		pl := o.Nets[w][n[w]]
+		if fresh {
+			pl.Users++
+		}
+		pl.Last = max(pl.Last, d)
+		o.Nets[w][n[w]] = pl
+	}
+}
+
+// noteAll learns what was met in an episode.
+func (o *organisation) noteAll(e *episode) {
+	for k, what := range e.Seen {
+		m, limit := e.p.seen(what)
+		if note(m, k, e.Day, limit) && o.Known[k] < math.MaxUint16 {
+			o.Known[k]++
+		}
+	}
 }
 
 // threshold sets the score above which an episode is told, by what was exceeded as often as the configuration allows, and the

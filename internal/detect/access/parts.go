@@ -80,9 +80,9 @@ type tally struct {
 
 func (t *tally) add(v *[parts]uint8, w float32) {
 	for p := range v {
-		t.Bins[p][v[p]] += w
+		t.Bins[p][v[p]] = max(0, t.Bins[p][v[p]]+w) // what is taken back has faded since
 	}
-	t.N += w
+	t.N = max(0, t.N+w)
 }
 
 func (t *tally) fade(f float32) {

@@ -29,6 +29,7 @@ type profile struct {
 	Usual  float64 // mean of what the embedding says of the user's own addresses
 	Spread float64 // and its standard deviation; 0 while there is no embedding that knows the user
 	Reach  uint8   // the gravest that it has done in ordinary life
+	Grace  float64 // how far people's judgements have moved its threshold
 	Recent [6]sighting
 }
 
@@ -54,6 +55,19 @@ func newProfile(id int32, kind uint8, day int32) *profile {
 	}
 	p.APIs, p.Groups, p.Agents, p.Things = map[uint64]cell{}, map[uint64]cell{}, map[uint64]cell{}, map[uint64]cell{}
 	return p
+}
+
+// seen returns where what was met of one kind is noted, and how much of it.
+func (p *profile) seen(what uint8) (map[uint64]cell, int) {
+	switch what {
+	case seenGroup:
+		return p.Groups, maxThings
+	case seenAgent:
+		return p.Agents, maxThings
+	case seenThing:
+		return p.Things, maxThings
+	}
+	return p.APIs, maxThings
 }
 
 // young reports whether too little was seen of a user to go by its own life.
