@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -17,8 +14,6 @@ import (
 	"homeostat/internal/bus"
 	"homeostat/internal/history"
 	"homeostat/internal/incident"
-	"homeostat/internal/notify"
-	"homeostat/internal/runbook"
 	"homeostat/internal/signal"
 	"homeostat/internal/source/cloudtrail"
 	"homeostat/internal/source/host"
@@ -27,30 +22,6 @@ import (
 )
 
 // This file is the map of who needs what of whom: the small pieces that fit one stage's wish to another's offer.
-
-// targets starts what a route names, within the bus' transaction. It is filled in once runbooks and notices are made.
-type targets struct {
-	runbooks *runbook.Runbooks
-	notices  *notify.Notices
-	names    map[string]string // of notify targets
-}
-
-func (t *targets) Start(ctx context.Context, tx *sql.Tx, ev signal.Event, r bus.Route, to bus.Target) error {
-	if to.Runbook != "" {
-		return t.runbooks.Start(ctx, tx, ev, r.Name, runbook.Target{
-			Runbook: to.Runbook, Mode: to.Mode, Parameters: to.Parameters, Repeat: to.Repeat,
-		})
-	}
-	if to.Notify != "*" {
-		return t.notices.Start(ctx, tx, ev, r.Name, to.Notify)
-	}
-	for _, n := range slices.Sorted(maps.Keys(t.names)) {
-		if err := t.notices.Start(ctx, tx, ev, r.Name, n); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // openAlerts tells the rules which alerts the database has open, so that a restart doesn't fire them again.
 type openAlerts struct{ in *incident.Incidents }

@@ -127,7 +127,7 @@ func openLoop(ctx context.Context, cfg Config, p *parts, dir *dataDir, log *slog
 // transaction of one database.
 func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer) (err error) {
 	db, read, audit, chain := l.store.DB, l.store.Read, l.store.Audit, l.store.Chain
-	targets := &targets{}
+	targets := &targets{log: l.log.With("stage", "bus")}
 
 	l.incidents = incident.New(l.cfg.Incidents, incident.Needs{
 		DB: db, Read: read, Audit: audit, Chain: chain,
@@ -169,7 +169,7 @@ func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer)
 	if err != nil {
 		return err
 	}
-	targets.runbooks, targets.notices, targets.names = l.runbooks, l.notices, l.cfg.Notify
+	targets.runbooks, targets.events, targets.notices, targets.names = l.runbooks, l.bus, l.notices, l.cfg.Notify
 
 	workers := river.NewWorkers()
 	l.runbooks.AddWorkers(workers)

@@ -223,7 +223,8 @@ func (c *Console) marks(ctx context.Context, ent signal.EntityID, from time.Time
 	return out, nil
 }
 
-// findEntity returns an entity by id. One that sends no figures, as a user does, is known by its incidents.
+// findEntity returns an entity by id. One that sends no figures is known by its incidents,
+// as a user is, or by what was learnt of it, as an organisation is.
 func (c *Console) findEntity(ctx context.Context, id signal.EntityID) (signal.Entity, error) {
 	if c.loop.Entities != nil {
 		es, err := c.loop.Entities.Entities(ctx)
@@ -243,6 +244,13 @@ func (c *Console) findEntity(ctx context.Context, id signal.EntityID) (signal.En
 		}
 		if len(ins) > 0 {
 			return signal.Entity{ID: id, LastSeen: ins[0].Updated}, nil
+		}
+	}
+	if c.loop.Learning != nil {
+		for _, l := range c.loop.Learning.Learning() {
+			if l.Entity == id {
+				return signal.Entity{ID: id}, nil
+			}
 		}
 	}
 	return signal.Entity{}, fmt.Errorf("the entity %s: %w", strconv.Quote(string(id)), signal.ErrNotFound)

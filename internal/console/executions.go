@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,7 +63,8 @@ func (v executionView) title() string { return v.Runbook + " on " + v.Entity }
 // stepRow is a step of an execution.
 type stepRow struct {
 	ID, Name, Action, Effect, State, Tone, Would, Error, Took, Attempt string
-	Depth                                                              int // how many documents it is nested in
+	Unable                                                             bool // Would says why it can't
+	Depth                                                              int  // how many documents it is nested in
 	Began                                                              time.Time
 	Inputs, Outputs                                                    []pair
 }
@@ -81,6 +83,9 @@ func (c *Console) execution(ctx context.Context, r *http.Request) (titled, error
 		Parameters: pairs(x.Parameters), Outputs: pairs(x.Outputs), Asks: x.State == signal.Waiting && x.Approval != nil,
 		MayAct: a.Role.Allows(signal.Approver), Running: x.Ended.IsZero(), Causes: x.Cause,
 	}
+	if would, ok := strings.CutPrefix(x.Outcome, "would "); ok && x.Mode == signal.Observe {
+		v.Words, v.Outcome = wouldWords(would), ""
+	}
 	v.MayCancel = v.Running && x.State != signal.Cancelling && a.Role.Allows(signal.Operator)
 	switch x.Verify {
 	case "pending":
@@ -95,7 +100,7 @@ func (c *Console) execution(ctx context.Context, r *http.Request) (titled, error
 	for _, s := range x.Steps {
 		row := stepRow{
 			ID: s.ID, Name: s.Name, Action: s.Action, Effect: s.Effect, State: s.State, Tone: stateTone(s.State), Would: s.Would, Error: s.Error,
-			Depth: strings.Count(s.Name, "/"), Began: s.Began, Inputs: pairs(s.Inputs), Outputs: pairs(s.Outputs),
+			Unable: strings.HasPrefix(s.Would, unable), Depth: strings.Count(s.Name, "/"), Began: s.Began, Inputs: pairs(s.Inputs), Outputs: pairs(s.Outputs),
 		}
 		if !s.Ended.IsZero() && !s.Began.IsZero() {
 			row.Took = length(s.Ended.Sub(s.Began))
@@ -106,6 +111,19 @@ func (c *Console) execution(ctx context.Context, r *http.Request) (titled, error
 		v.Steps = append(v.Steps, row)
 	}
 	return v, nil
+}
+
+// unable is how a step begins that says why it would do nothing.
+const unable = "can't be run here"
+
+// wouldWords says what an execution would do, or why it can't; what several steps say is said once.
+func wouldWords(would string) string {
+	said := strings.Split(would, "; ")
+	said = slices.Compact(said)
+	if strings.HasPrefix(said[0], unable) {
+		return strings.Join(said, "; ")
+	}
+	return "would " + strings.Join(said, "; ")
 }
 
 // pairs lists a map by name; what isn't text is written as JSON.

@@ -42,11 +42,14 @@ func newFinding(kind string, detail json.RawMessage) *findingView {
 			return nil
 		}
 		v := &findingView{ID: a.ID, Kind: kind, Reason: a.Reason, Tone: tone(a.Severity), Began: a.Began, Ended: a.Ended, Processes: newProcessRows(a.Processes), Entity: a.Entity}
-		v.Facts = append(v.Facts, pair{"Rule", a.Rule}, pair{"Value", plain.format(a.Value)})
+		v.Facts = append(v.Facts, pair{"Rule", a.Rule}, pair{"The rule's value", plain.format(a.Value)})
 		if a.Runbook != "" {
 			v.Page = a.Runbook
 		}
 		for _, n := range sortedKeys(a.Labels) {
+			if n == "alertname" || n == "severity" { // said already
+				continue
+			}
 			v.Facts = append(v.Facts, pair{n, a.Labels[n]})
 		}
 		return v

@@ -171,6 +171,7 @@ type told struct {
 	Runbook string `json:"runbook"`
 	Outcome string `json:"outcome"`
 	Message string `json:"message"`
+	Note    string `json:"note"`
 }
 
 func newEventRow(e signal.Event) eventRow {
@@ -180,6 +181,9 @@ func newEventRow(e signal.Event) eventRow {
 	switch e.DetailType {
 	case signal.AnomalyEnded, signal.AlertResolved, signal.IncidentResolved, signal.ExecutionSucceeded:
 		r.Tone = "good"
+	}
+	if e.DetailType == signal.IncidentUpdated && d.Note != "" {
+		d.Title = d.Note // what is new about it
 	}
 	for _, s := range []string{d.Title, d.Reason, d.Message, d.Outcome, d.Rule} {
 		if s != "" {

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"homeostat/internal/bus"
+	"homeostat/internal/notify"
+	"homeostat/internal/runbook"
+	"homeostat/internal/signal"
+)
+
+// targets starts what a route names, within the bus' transaction. It is filled in once runbooks and notices are made.
+//
+// A trail that is read for the first time brings months of accesses, and among them findings. They are events and incidents
+// like any other; but nobody is woken for what is long over, and what its runbook would do to a key of today is only said.
+type targets struct {
+	runbooks *runbook.Runbooks
+	events   *bus.Bus
+	notices  *notify.Notices
+	names    map[string]string // of notify targets
+	log      *slog.Logger
+
+	mu  sync.Mutex      // guards old
+	old map[string]bool // incidents that were over before they were told
+}
+
+// overAfter is how old a finding or an incident may be when it is told, to be told to people. CloudTrail is minutes late, a
+// bucket that couldn't be read for a night is hours.
+const overAfter = 24 * time.Hour
+
+func (t *targets) Start(ctx context.Context, tx *sql.Tx, ev signal.Event, r bus.Route, to bus.Target) error {
+	over := t.over(&ev, time.Now())
+	if to.Runbook != "" {
+		if again, err := t.again(ctx, &ev, to.Runbook); again || err != nil {
+			return err
+		}
+		mode := to.Mode
+		if over {
+			mode = signal.Observe
+		}
+		return t.runbooks.Start(ctx, tx, ev, r.Name, runbook.Target{
+			Runbook: to.Runbook, Mode: mode, Parameters: to.Parameters, Repeat: to.Repeat,
+		})
+	}
+	if over {
+		t.log.InfoContext(ctx, "nobody was told of what is long over", "event", ev.ID, "route", r.Name)
+		return nil
+	}
+	if to.Notify != "*" {
+		return t.notices.Start(ctx, tx, ev, r.Name, to.Notify)
+	}
+	for _, n := range slices.Sorted(maps.Keys(t.names)) {
+		if err := t.notices.Start(ctx, tx, ev, r.Name, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// over reports whether an event tells of what was over long before now: unusual access, its incident, and what is said of
+// either later.
+func (t *targets) over(ev *signal.Event, now time.Time) bool {
+	var d struct {
+		Incident string `json:"incident"`
+	}
+	switch ev.DetailType {
+	case signal.UnusualAccess, signal.IncidentOpened, signal.IncidentResolved, signal.ExecutionWaitingForApproval, signal.ExecutionSucceeded, signal.ExecutionFailed, signal.ExecutionRefused:
+	default:
+		return false
+	}
+	if json.Unmarshal(ev.Detail, &d) != nil {
+		return false
+	}
+	incident := d.Incident
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch ev.DetailType {
+	case signal.UnusualAccess:
+		if now.Sub(ev.Time) <= overAfter {
+			delete(t.old, incident) // there is news in it
+			return false
+		}
+		t.note(incident)
+		return true
+	case signal.IncidentOpened:
+		if now.Sub(ev.Time) > overAfter {
+			t.note(incident)
+			return true
+		}
+		return false
+	}
+	return t.old[incident]
+}
+
+// again reports whether a finding that is told again has had this runbook: that it grew is no reason to refuse a second one,
+// and to tell people so. Another finding of the same user is refused as any second one is, and they are told.
+func (t *targets) again(ctx context.Context, ev *signal.Event, name string) (bool, error) {
+	if ev.DetailType != signal.UnusualAccess {
+		return false, nil
+	}
+	finding := func(ev *signal.Event) (h signal.Head, err error) { return h, json.Unmarshal(ev.Detail, &h) }
+	h, err := finding(ev)
+	if err != nil || h.Incident == "" {
+		return false, err
+	}
+	xs, _, err := t.runbooks.Executions(ctx, signal.Query{Incident: h.Incident, Limit: 100})
+	if err != nil {
+		return false, err
+	}
+	for _, x := range xs {
+		if x.Runbook != name || x.State == signal.Refused || x.Event == "" {
+			continue
+		}
+		first, err := t.events.Event(ctx, x.Event)
+		if errors.Is(err, signal.ErrNotFound) {
+			continue // pruned
+		}
+		if err != nil {
+			return false, err
+		}
+		if old, err := finding(&first); err == nil && old.ID == h.ID {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// note remembers an incident. mu is held.
+func (t *targets) note(incident string) {
+	const most = 10_000
+	if t.old == nil || len(t.old) >= most {
+		t.old = map[string]bool{}
+	}
+	t.old[incident] = true
+}
