@@ -69,7 +69,7 @@ func reportDisk(ctx context.Context, path string, limit uint64, window time.Dura
 		r.FullIn = float64(of-used) / rate
 		r.Text += fmt.Sprintf("; it grows by %s a minute and will be full in %v", size(uint64(rate*60)), time.Duration(r.FullIn*float64(time.Second)).Round(time.Second))
 	}
-	r.Growable = growable(path)
+	r.Growable = thisMachine().growable(path)
 	for _, dir := range logs {
 		_ = walk(dir, func(p string, s stat) {
 			if isLog(p) {
@@ -146,15 +146,17 @@ func clean(dirs []string, age time.Duration, owners []int, dry bool) (Done, erro
 				d.left("%s: it has another name", path)
 				return
 			}
-			if !dry {
-				rel, err := filepath.Rel(dir, path)
-				if err == nil {
-					err = root.Remove(rel)
-				}
-				if err != nil {
-					d.left("%s: %v", path, err)
-					return
-				}
+			rel, err := filepath.Rel(dir, path)
+			if err == nil && heldAt(root, rel) {
+				d.left("%s: it is open", path)
+				return
+			}
+			if err == nil && !dry {
+				err = root.Remove(rel)
+			}
+			if err != nil {
+				d.left("%s: %v", path, err)
+				return
 			}
 			n++
 			d.Freed += s.taken
@@ -170,6 +172,16 @@ func clean(dirs []string, age time.Duration, owners []int, dry bool) (Done, erro
 	return d, errors.Join(errs...)
 }
 
+// heldAt says that somebody has a file open. One that can't be opened to look can't be held up to the light this way.
+func heldAt(root *os.Root, name string) bool {
+	f, err := root.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return held(f)
+}
+
 // isLog says that a file is called as logs are, and is not compressed yet.
 func isLog(path string) bool {
 	name := filepath.Base(path)
@@ -179,22 +191,36 @@ func isLog(path string) bool {
 	return strings.HasSuffix(name, ".log") || strings.Contains(name, ".log.") || strings.HasSuffix(name, ".out") || name == "syslog" || name == "messages"
 }
 
+// logrotate is the configuration of the program of that name, and the folder whose logs it is about.
+type logrotate struct{ conf, dir string }
+
+// takes says that these folders are logrotate's to look after, and that it is configured.
+func (l logrotate) takes(dirs []string) bool {
+	_, err := os.Stat(l.conf)
+	return err == nil && slices.Contains(dirs, l.dir)
+}
+
+// run has logrotate do what is due by its own configuration.
+func (l logrotate) run(ctx context.Context, d *Done) {
+	ctx, stop := context.WithTimeout(ctx, 5*time.Minute)
+	defer stop()
+	if out, err := exec.CommandContext(ctx, "logrotate", l.conf).CombinedOutput(); err != nil {
+		d.left("logrotate: %v: %s", err, lastLine(string(out)))
+		return
+	}
+	d.did("logrotate with %s", l.conf)
+}
+
 // rotate makes room by compressing logs of at least so many bytes. Where logrotate is configured it is asked first. What it
 // leaves is done here: a log that nobody has open is compressed and replaced by its archive; one that is being written is
 // compressed up to the end of its last full line, and the blocks of that part are then given back (a hole is punched), while
 // the file itself stays: the writer goes on in the same file at the same place, and no line is lost.
-func rotate(ctx context.Context, dirs []string, least uint64, dry bool) (Done, error) {
+func rotate(ctx context.Context, lr logrotate, dirs []string, least uint64, dry bool) (Done, error) {
 	var d Done
-	if conf := "/etc/logrotate.conf"; !dry {
-		if _, err := os.Stat(conf); err == nil && slices.Contains(dirs, "/var/log") {
-			cctx, stop := context.WithTimeout(ctx, 5*time.Minute)
-			out, err := exec.CommandContext(cctx, "logrotate", conf).CombinedOutput()
-			stop()
-			if err != nil {
-				d.left("logrotate: %v: %s", err, lastLine(string(out)))
-			} else {
-				d.did("logrotate with %s", conf)
-			}
+	asked := ""
+	if lr.takes(dirs) {
+		if asked = "have logrotate do what is due by " + lr.conf + ", and "; !dry {
+			lr.run(ctx, &d)
 		}
 	}
 	open, err := openFiles()
@@ -238,7 +264,7 @@ func rotate(ctx context.Context, dirs []string, least uint64, dry bool) (Done, e
 		d.did("%s (%s)", path, size(freed))
 	}
 	if dry {
-		d.Text = fmt.Sprintf("compress %d logs that take %s", n, size(d.Freed))
+		d.Text = fmt.Sprintf("%scompress %d logs that take %s", asked, n, size(d.Freed))
 	} else {
 		d.Text = fmt.Sprintf("compressed %d logs, which gave back %s", n, size(d.Freed))
 	}
@@ -260,6 +286,7 @@ func archive(ctx context.Context, path string, s stat, writing bool) (freed uint
 	if now, err := statOpen(f); err != nil || now.id != s.id {
 		return 0, errors.Join(errors.New("another file has its name by now"), err)
 	}
+	writing = writing || held(f)
 	stamped := path + "." + time.Now().UTC().Format("20060102T150405.000")
 	out, err := os.OpenFile(stamped+".gz", os.O_CREATE|os.O_EXCL|os.O_WRONLY, s.mode.Perm())
 	if err != nil {
@@ -275,7 +302,7 @@ func archive(ctx context.Context, path string, s stat, writing bool) (freed uint
 	if st, serr := statOf(stamped + ".gz"); serr == nil {
 		freed -= min(freed, st.taken)
 	}
-	if err != nil || writing {
+	if err != nil || writing || held(f) {
 		return freed, err
 	}
 	_ = f.Close() // ours would count as open

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestRotateLosesNoLine compresses a log again and again while it is being written, in append mode and not, and finds each line
@@ -46,7 +48,7 @@ func TestRotateLosesNoLine(t *testing.T) {
 					done = true
 				default:
 				}
-				d, err := rotate(t.Context(), []string{dir}, 64<<10, false)
+				d, err := rotate(t.Context(), logrotate{}, []string{dir}, 64<<10, false)
 				if err != nil || len(d.Left) > 0 {
 					t.Fatal(d.Left, err)
 				}
@@ -104,11 +106,11 @@ func TestRotateTakesAClosedLogWhole(t *testing.T) {
 	if err := os.WriteFile(path, []byte(strings.Repeat("a line\n", 100_000)), 0o640); err != nil {
 		t.Fatal(err)
 	}
-	would, err := rotate(t.Context(), []string{dir}, 1000, true)
+	would, err := rotate(t.Context(), logrotate{}, []string{dir}, 1000, true)
 	if err != nil || !strings.HasPrefix(would.Text, "compress 1 logs") {
 		t.Errorf("%+v %v", would, err)
 	}
-	if d, err := rotate(t.Context(), []string{dir}, 1000, false); err != nil || d.Freed < 500_000 {
+	if d, err := rotate(t.Context(), logrotate{}, []string{dir}, 1000, false); err != nil || d.Freed < 500_000 {
 		t.Fatalf("%+v %v", d, err)
 	}
 	left, err := os.ReadDir(dir)
@@ -161,6 +163,94 @@ func TestCleanSparesWhatIsInUse(t *testing.T) {
 		if _, err := clean([]string{bad}, 0, nil, true); err == nil {
 			t.Errorf("%s is taken for a folder of temporary files", bad)
 		}
+	}
+}
+
+// TestLogrotateIsAskedFirst: it does what is due by its own configuration, and what it leaves is compressed here, whether it
+// succeeds or not. Rehearsed, and for other folders than its own, it isn't called.
+func TestLogrotateIsAskedFirst(t *testing.T) {
+	dir, conf := t.TempDir(), filepath.Join(t.TempDir(), "logrotate.conf")
+	put := func(name, text string) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	log := put("app.log", strings.Repeat("a line\n", 20_000))
+	lr := logrotate{conf, dir}
+	calls := standIn(t, "logrotate", "mv '"+log+"' '"+log+".1'; : >'"+log+"'")
+	called := func() int {
+		text, err := os.ReadFile(calls)
+		if err != nil {
+			return 0
+		}
+		return strings.Count(string(text), conf+"\n")
+	}
+	if d, err := rotate(t.Context(), lr, []string{dir}, 1<<30, false); err != nil || called() != 0 {
+		t.Errorf("without a configuration: %+v %v", d, err)
+	}
+	if err := os.WriteFile(conf, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := rotate(t.Context(), lr, []string{dir}, 1000, true); err != nil || called() != 0 || d.Text != "have logrotate do what is due by "+conf+", and compress 1 logs that take 143 kB" {
+		t.Errorf("rehearsed: %q %v", d.Text, err)
+	}
+	if d, err := rotate(t.Context(), lr, []string{t.TempDir()}, 1000, false); err != nil || called() != 0 {
+		t.Errorf("another folder: %+v %v", d, err)
+	}
+	d, err := rotate(t.Context(), lr, []string{dir}, 1000, false)
+	if err != nil || called() != 1 || len(d.Did) != 2 || len(d.Left) != 0 || d.Freed < 100_000 {
+		t.Errorf("%+v %v, %d calls", d, err, called())
+	}
+	if archives, err := filepath.Glob(log + ".1.*.gz"); err != nil || len(archives) != 1 {
+		t.Errorf("what logrotate left wasn't compressed: %q %v", archives, err)
+	}
+
+	put("app.log", strings.Repeat("a line\n", 20_000))
+	standIn(t, "logrotate", "echo error: skipping app >&2; exit 1")
+	if d, err := rotate(t.Context(), lr, []string{dir}, 1000, false); err != nil || len(d.Did) != 1 || len(d.Left) != 1 || !strings.Contains(d.Left[0], "skipping app") {
+		t.Errorf("logrotate failed: %+v %v", d, err)
+	}
+}
+
+// TestOpenFileIsSeenWithoutProc: who has a file open, or mapped, is noticed though /proc may not show them.
+func TestOpenFileIsSeenWithoutProc(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open := func() *os.File {
+		t.Helper()
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	f := open()
+	defer f.Close()
+	if held(f) {
+		t.Error("only we have it open")
+	}
+	other := open()
+	if !held(f) {
+		t.Error("somebody has it open")
+	}
+	mapped, err := unix.Mmap(int(other.Fd()), 0, 4, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = other.Close()
+	if !held(f) {
+		t.Error("somebody has it mapped")
+	}
+	if err := unix.Munmap(mapped); err != nil {
+		t.Fatal(err)
+	}
+	if held(f) {
+		t.Error("nobody has it open any more")
 	}
 }
 

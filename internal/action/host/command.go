@@ -102,9 +102,9 @@ func doDisk(ctx context.Context, verb string, s *settings, limit uint64, below f
 	case "clean":
 		return clean(dirs, age, owners, dry)
 	case "rotate":
-		return rotate(ctx, dirs, least, dry)
+		return rotate(ctx, logrotate{"/etc/logrotate.conf", "/var/log"}, dirs, least, dry)
 	case "grow":
-		return grow(ctx, path, dry)
+		return thisMachine().grow(ctx, path, dry)
 	case "report-disk":
 		return reportDisk(ctx, path, limit, window, dirs)
 	}

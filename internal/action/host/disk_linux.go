@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -102,6 +103,17 @@ func openFiles() (map[inode]bool, error) {
 	return open, nil
 }
 
+// held says that somebody else has a file open, though /proc may not show whom: a process of another user, or of another
+// container. The kernel gives a write lease on a file only to whoever alone has it open, or mapped. Where it gives none for
+// another reason (another's file, a file system without leases), what /proc shows decides.
+func held(f *os.File) bool {
+	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK)
+	if err == nil {
+		_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
+	}
+	return errors.Is(err, unix.EAGAIN)
+}
+
 func syncDisks() { syscall.Sync() }
 
 // dataFrom is where a file's first allocated byte is: what lies before was given back by an earlier rotation.
@@ -121,8 +133,8 @@ func punch(f *os.File, at, n int64) error {
 // mount is one line of /proc/self/mountinfo.
 type mount struct{ point, kind, source string }
 
-func mountOf(path string) (mount, error) {
-	text, err := os.ReadFile("/proc/self/mountinfo")
+func (v volumes) mountOf(path string) (mount, error) {
+	text, err := os.ReadFile(v.root + "/proc/self/mountinfo")
 	if err != nil {
 		return mount{}, err
 	}
@@ -144,12 +156,12 @@ func mountOf(path string) (mount, error) {
 }
 
 // device is the number of bytes of a block device, and the disk that it is a partition of: "" where it is a whole one.
-func device(source string) (bytes uint64, disk, partition string, err error) {
-	real, err := filepath.EvalSymlinks(source)
+func (v volumes) device(source string) (bytes uint64, disk, partition string, err error) {
+	real, err := filepath.EvalSymlinks(v.root + source)
 	if err != nil {
 		return 0, "", "", err
 	}
-	dir := filepath.Join("/sys/class/block", filepath.Base(real))
+	dir := filepath.Join(v.root, "/sys/class/block", filepath.Base(real))
 	sectors, err := readNumber(dir + "/size")
 	if err != nil {
 		return 0, "", "", err
