@@ -76,11 +76,11 @@ func operations() []operation {
 			o.Region, o.BaseEndpoint, o.Credentials, o.Retryer = c.Region, c.BaseEndpoint, c.Credentials, c.Retryer()
 		}}
 		inspector2API = inspector2.NewFromConfig(aws.Config{})
-		findings      = service[inspector2.Options]{"inspector2", "inspector2", names{lower: true}, func(o *inspector2.Options, c aws.Config) {
+		findings      = service[inspector2.Options]{"inspector2", "inspector2", names{lower: true, odd: []string{"Recommendation.Url"}}, func(o *inspector2.Options, c aws.Config) {
 			o.Region, o.BaseEndpoint, o.Credentials, o.Retryer = c.Region, c.BaseEndpoint, c.Credentials, c.Retryer()
 		}}
 		eventbridgeAPI = eventbridge.NewFromConfig(aws.Config{})
-		events         = service[eventbridge.Options]{"events", "events", names{}, func(o *eventbridge.Options, c aws.Config) {
+		events         = service[eventbridge.Options]{"events", "events", names{odd: []string{"CapacityProviderStrategyItem.", "NetworkConfiguration.", "PlacementConstraint.", "PlacementStrategy."}}, func(o *eventbridge.Options, c aws.Config) {
 			o.Region, o.BaseEndpoint, o.Credentials, o.Retryer = c.Region, c.BaseEndpoint, c.Credentials, c.Retryer()
 		}}
 		sagemakerAPI = sagemaker.NewFromConfig(aws.Config{})

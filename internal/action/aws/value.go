@@ -16,10 +16,14 @@ import (
 
 // names spells the members of one service's API. The SDK's fields are the API's members with a capital letter; the API itself
 // begins those of some services with a small one (logGroupName), and a runbook uses the API's spelling.
-type names struct{ lower bool }
+type names struct {
+	lower bool
+	odd   []string // members of the other kind, as "Type.Field" of the SDK; all of a type as "Type."
+}
 
-func (n names) api(field string) string {
-	if n.lower {
+// api is the API's spelling of a field of a type.
+func (n names) api(t reflect.Type, field string) string {
+	if n.lower != (slices.Contains(n.odd, t.Name()+"."+field) || slices.Contains(n.odd, t.Name()+".")) {
 		return strings.ToLower(field[:1]) + field[1:]
 	}
 	return field
@@ -131,7 +135,7 @@ func (n names) fillStruct(v any, to reflect.Value, at string) error {
 func (n names) meant(name string, t reflect.Type) string {
 	for f := range t.Fields() {
 		if f.IsExported() && strings.EqualFold(f.Name, name) {
-			return ", but " + n.api(f.Name)
+			return ", but " + n.api(t, f.Name)
 		}
 	}
 	return ""
@@ -258,7 +262,7 @@ func (n names) value(v reflect.Value) any {
 				continue
 			}
 			if out := n.value(fv); out != nil && (out != "" || fv.Kind() == reflect.Pointer) {
-				m[n.api(f.Name)] = out
+				m[n.api(v.Type(), f.Name)] = out
 			}
 		}
 		return m
@@ -303,7 +307,7 @@ func (n names) union(v reflect.Value) any {
 	t := reflect.Indirect(v).Type()
 	_, member, ok := strings.Cut(t.Name(), "Member")
 	if value := reflect.Indirect(v).FieldByName("Value"); ok && member != "" && value.IsValid() {
-		return map[string]any{n.api(member): n.value(value)}
+		return map[string]any{n.api(t, member): n.value(value)}
 	}
 	return nil
 }

@@ -28,14 +28,18 @@ type Operation struct {
 		URI    string `json:"requestUri"`
 	} `json:"http"`
 	Input  *Ref `json:"input"`
-	Output *Ref `json:"output"`
+	Output *struct {
+		Ref
+		Wrapper string `json:"resultWrapper"` // of the query protocol
+	} `json:"output"`
 }
 
 // Ref refers to a shape.
 type Ref struct {
 	Shape    string `json:"shape"`
-	Location string `json:"location"`     // "uri", "querystring", "header"; the body when empty
+	Location string `json:"location"`     // "uri", "querystring", "header", "headers", "statusCode"; the body when empty
 	Name     string `json:"locationName"` // in that place, where it has another one
+	Query    string `json:"queryName"`    // in EC2's requests, where it has another one there
 }
 
 // Shape is one type of a model.
@@ -52,6 +56,9 @@ type Shape struct {
 	Union     bool           `json:"union"`
 	Document  bool           `json:"document"`
 	Streaming bool           `json:"streaming"`
+	Payload   string         `json:"payload"`         // the member that is the whole body
+	Flattened bool           `json:"flattened"`       // of a list or map in XML and in forms
+	Timestamp string         `json:"timestampFormat"` // "iso8601", "unixTimestamp", "rfc822"; the protocol's when empty
 }
 
 // LoadModel reads a service's model, the service named as boto3 does.
@@ -135,6 +142,9 @@ func (m *Model) Check(shape string, v any, at string) error {
 		}
 	case "integer", "long", "float", "double":
 		n, ok := v.(float64)
+		if i, is := v.(int64); is {
+			n, ok = float64(i), true
+		}
 		if !ok {
 			return bad("a number")
 		}
@@ -172,6 +182,17 @@ func (s Shape) within(n float64, at, what string) error {
 	return nil
 }
 
+// bound brings a number to where it may be.
+func (s Shape) bound(n float64) float64 {
+	if s.Min != nil {
+		n = max(n, *s.Min)
+	}
+	if s.Max != nil {
+		n = min(n, *s.Max)
+	}
+	return n
+}
+
 // Sample makes a value with every member of a shape but those to leave out, to a depth at which it stops.
 func (m *Model) Sample(shape string, depth int, out func(member string) bool) any {
 	s := m.Shapes[shape]
@@ -186,12 +207,22 @@ func (m *Model) Sample(shape string, depth int, out func(member string) bool) an
 				made[name] = v
 			}
 		}
+		for _, name := range s.Required { // what is too deep to be whole is left out
+			if _, ok := made[name]; !ok && !m.Shapes[s.Members[name].Shape].Streaming {
+				return nil
+			}
+		}
 		return made
 	case "list":
-		if v := m.Sample(s.Member.Shape, depth-1, out); v != nil {
-			return []any{v}
+		v := m.Sample(s.Member.Shape, depth-1, out)
+		if v == nil {
+			return nil
 		}
-		return nil
+		list := []any{v}
+		for s.Min != nil && len(list) < int(*s.Min) {
+			list = append(list, v)
+		}
+		return list
 	case "map":
 		if v := m.Sample(s.Value.Shape, depth-1, out); v != nil {
 			key := "key"
@@ -205,13 +236,20 @@ func (m *Model) Sample(shape string, depth int, out func(member string) bool) an
 		if len(s.Enum) > 0 {
 			return s.Enum[0]
 		}
-		return "text"
+		text := "text"
+		for s.Min != nil && len(text) < int(*s.Min) {
+			text += "text"
+		}
+		if s.Max != nil && len(text) > int(*s.Max) {
+			text = text[:int(*s.Max)]
+		}
+		return text
 	case "boolean":
 		return true
 	case "integer", "long":
-		return int64(7)
+		return int64(s.bound(7))
 	case "float", "double":
-		return 1.5
+		return s.bound(1.5)
 	case "timestamp":
 		return "2026-01-02T03:04:05Z"
 	case "blob":
