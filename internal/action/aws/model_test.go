@@ -42,6 +42,15 @@ func TestOperationsAreTheAPIs(t *testing.T) {
 		var in map[string]any
 		if api.Input != nil {
 			in, _ = m.Sample(api.Input.Shape, 8, newer).(map[string]any)
+			for member, ref := range m.Shapes[api.Input.Shape].Members {
+				if ref.Location == "uri" {
+					in[member] = ""
+					if err := o.check(in); err == nil || !strings.Contains(err.Error(), "it is empty") {
+						t.Errorf("%s %s with an empty %s: %v", o.service, o.name, member, err)
+					}
+					in[member] = "text"
+				}
+			}
 			if o.token != "" {
 				if _, ok := m.Shapes[api.Input.Shape].Members[o.token]; !ok {
 					t.Errorf("%s %s has no member %s", o.service, o.name, o.token)

@@ -60,7 +60,7 @@ func operations() []operation {
 			o.Region, o.BaseEndpoint, o.Credentials, o.Retryer = c.Region, c.BaseEndpoint, c.Credentials, c.Retryer()
 		}}
 		lambdaAPI = lambda.NewFromConfig(aws.Config{})
-		functions = service[lambda.Options]{"lambda", "lambda", names{}, func(o *lambda.Options, c aws.Config) {
+		functions = service[lambda.Options]{"lambda", "lambda", names{path: []string{"FunctionName", "Name"}}, func(o *lambda.Options, c aws.Config) {
 			o.Region, o.BaseEndpoint, o.Credentials, o.Retryer = c.Region, c.BaseEndpoint, c.Credentials, c.Retryer()
 		}}
 		sfnAPI   = sfn.NewFromConfig(aws.Config{})
@@ -100,7 +100,7 @@ func operations() []operation {
 			o.Region, o.BaseEndpoint, o.Credentials, o.Retryer = c.Region, c.BaseEndpoint, c.Credentials, c.Retryer()
 		}}
 		s3API   = s3.NewFromConfig(aws.Config{})
-		objects = service[s3.Options]{"s3", "s3", names{}, func(o *s3.Options, c aws.Config) {
+		objects = service[s3.Options]{"s3", "s3", names{path: []string{"Bucket"}}, func(o *s3.Options, c aws.Config) {
 			o.Region, o.BaseEndpoint, o.Credentials, o.Retryer = c.Region, c.BaseEndpoint, c.Credentials, c.Retryer()
 		}}
 		servicequotasAPI = servicequotas.NewFromConfig(aws.Config{})

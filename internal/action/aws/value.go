@@ -19,6 +19,7 @@ import (
 type names struct {
 	lower bool
 	odd   []string // members of the other kind, as "Type.Field" of the SDK; all of a type as "Type."
+	path  []string // members that stand in a URL's path: an empty one would make another call of it
 }
 
 // api is the API's spelling of a field of a type.
@@ -34,6 +35,11 @@ func (n names) api(t reflect.Type, field string) string {
 // from parameters of type String do, is read as what it says. The case of a member's first letter is free, as APIs aren't of
 // one mind about it.
 func (n names) decode(in map[string]any, to any) error {
+	for _, member := range n.path {
+		if v, ok := in[member]; ok && text(v) == "" {
+			return fmt.Errorf("%s: it is empty", member)
+		}
+	}
 	return n.fill(in, reflect.ValueOf(to).Elem(), "")
 }
 

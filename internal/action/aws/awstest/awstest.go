@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"testing"
 )
 
 //go:embed emulator.py
@@ -85,6 +86,14 @@ func Run() (url string, stop func(), err error) {
 		return "", nil, fmt.Errorf("the emulator has not begun: %w", err)
 	}
 	return "http://127.0.0.1:" + strings.TrimSpace(port), stop, nil
+}
+
+// Credentials gives a test credentials that mean nothing, as Run does for all of a package's.
+func Credentials(tb testing.TB) {
+	tb.Helper()
+	for k, v := range credentials {
+		tb.Setenv(k, v)
+	}
 }
 
 // credentials mean nothing, and keep the SDK from looking for others.

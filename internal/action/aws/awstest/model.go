@@ -1,6 +1,7 @@
 package awstest
 
 import (
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
@@ -16,6 +17,8 @@ type Model struct {
 		Protocol     string `json:"protocol"`
 		TargetPrefix string `json:"targetPrefix"`
 		JSONVersion  string `json:"jsonVersion"`
+		SigningName  string `json:"signingName"`
+		Prefix       string `json:"endpointPrefix"`
 	} `json:"metadata"`
 	Operations map[string]Operation `json:"operations"`
 	Shapes     map[string]Shape     `json:"shapes"`
@@ -60,6 +63,9 @@ type Shape struct {
 	Flattened bool           `json:"flattened"`       // of a list or map in XML and in forms
 	Timestamp string         `json:"timestampFormat"` // "iso8601", "unixTimestamp", "rfc822"; the protocol's when empty
 }
+
+// signingName is what a request's signature calls the service.
+func (m *Model) signingName() string { return cmp.Or(m.Metadata.SigningName, m.Metadata.Prefix) }
 
 // LoadModel reads a service's model, the service named as boto3 does.
 func LoadModel(tb testing.TB, service string) *Model {
