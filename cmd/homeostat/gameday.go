@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -327,6 +328,7 @@ func (d *gameDay) follow(ctx context.Context, l *loop, f *gameday.Fault, r *game
 	}
 	end := time.Now().Add(gamedayBound)
 	var crossed, detected time.Time
+	first := "" // the execution that began; where others keep the machine busy, an alert may fire again, and a second is refused
 	for time.Now().Before(end) {
 		if err := pause(ctx, gamedayLook); err != nil {
 			return err
@@ -359,8 +361,16 @@ func (d *gameDay) follow(ctx context.Context, l *loop, f *gameday.Fault, r *game
 				if detected.IsZero() {
 					detected, r.DetectedBy = time.Now(), byWhat(ev)
 				}
+			case signal.ExecutionStarted:
+				first = cmp.Or(first, head.ID)
 			case signal.ExecutionSucceeded, signal.ExecutionFailed, signal.ExecutionRefused:
+				if first != "" && head.ID != first {
+					continue
+				}
 				r.Execution, r.Reason = head.ID, head.Reason
+				if d.fault == gameday.CPU && ev.DetailType != signal.ExecutionSucceeded && !f.Alive() {
+					r.Reason += "; the fault's own process has ended, so that others keep this machine busy"
+				}
 				if ev.DetailType == signal.ExecutionSucceeded && head.Verify == "passed" && !crossed.IsZero() {
 					r.RemediatedAfter, r.Recovered = new(time.Since(crossed).Seconds()), true
 				}

@@ -12,7 +12,8 @@ import (
 
 // A write that fails is rolled back alone, whoever shares its transaction; all others are there when do has returned.
 func TestSharedTransactionsFailAlone(t *testing.T) {
-	s, err := store.Open(t.Context(), t.TempDir())
+	t.Parallel()
+	s, err := store.Open(t.Context(), fresh(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,8 @@ func TestSharedTransactionsFailAlone(t *testing.T) {
 
 // A transaction that can't be committed fails all who wrote in it.
 func TestLostTransactionFailsAll(t *testing.T) {
-	s, err := store.Open(t.Context(), t.TempDir())
+	t.Parallel()
+	s, err := store.Open(t.Context(), fresh(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,12 +57,13 @@ func crashChild(dir string) {
 // TestCrash kills a process that carries executions at random moments, and lets the next go on: whatever the moments, each
 // changing step is done once, none is left out, and the audit log is whole.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	rounds, most := 2, 10
 	if os.Getenv("HOMEOSTAT_SOAK") != "" {
 		rounds, most = 200/crashExecutions+1, 50
 	}
 	for round := range rounds {
-		dir := t.TempDir()
+		dir := fresh(t)
 		kills := 0
 		for kills < most {
 			cmd := exec.Command(os.Args[0], "-test.run=^$")

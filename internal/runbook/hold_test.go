@@ -22,6 +22,7 @@ func never() Config {
 func stays() (bool, string, error) { return true, "HighCPU fires", nil }
 
 func TestTwoFailedVerificationsMakeItAsk(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, never(), stays)
 	for n, incident := range []string{"in-1", "in-2"} {
 		x := s.await(t, s.mustFire(t, alert(n, incident), Target{Runbook: "Fix", Mode: signal.Auto}), ended)
@@ -55,6 +56,7 @@ func TestTwoFailedVerificationsMakeItAsk(t *testing.T) {
 }
 
 func TestFailedVerificationIsRolledBack(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, never(), stays)
 	id := s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Swap", Mode: signal.Auto})
 	s.await(t, id, ended)
@@ -71,6 +73,7 @@ func TestFailedVerificationIsRolledBack(t *testing.T) {
 }
 
 func TestNothingToDoUsesNothingUp(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, quick(), gone)
 	for n := range 2 { // of one incident, within the cooldown
 		x := s.await(t, s.mustFire(t, alert(n, "in-1"), Target{Runbook: "Idle", Mode: signal.Auto}), ended)
@@ -84,6 +87,7 @@ func TestNothingToDoUsesNothingUp(t *testing.T) {
 }
 
 func TestNobodyApprovesWhatTheyAskedFor(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, quick(), gone)
 	id, err := s.StartRunbook(t.Context(), signal.Start{Runbook: "Fix", Entity: "host:h", Mode: signal.Approve, By: "ana"})
 	if err != nil {
@@ -102,6 +106,7 @@ func TestNobodyApprovesWhatTheyAskedFor(t *testing.T) {
 }
 
 func TestRoutesGuardsHold(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "freeze.ics")
 	put := func(text string) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -159,6 +164,7 @@ func TestRoutesGuardsHold(t *testing.T) {
 }
 
 func TestLinkAnswersOnceForItsPerson(t *testing.T) {
+	t.Parallel()
 	c := quick()
 	c.Guards = signal.Guards{Cooldown: time.Nanosecond, Approvers: []string{"ana", "ben"}, Approvals: 2}
 	c.LinksTo = map[string]string{"pager": "ana", "chat": "dan"}

@@ -5,10 +5,12 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	goflag "flag"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -31,7 +33,54 @@ func TestMain(m *testing.M) {
 		crashChild(dir)
 		return
 	}
+	// Most of what these tests do is to wait for the disk.
+	if err := goflag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m)
+}
+
+// migrated is the files of a new database: migrations take longer than most tests do.
+var migrated = sync.OnceValues(func() (map[string][]byte, error) {
+	dir, err := os.MkdirTemp("", "homeostat-runbook-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	s, err := store.Open(context.Background(), dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Close(); err != nil {
+		return nil, err
+	}
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for _, n := range names {
+		if files[n.Name()], err = os.ReadFile(filepath.Join(dir, n.Name())); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+})
+
+// fresh is a folder with a new database.
+func fresh(t testing.TB) string {
+	t.Helper()
+	files, err := migrated()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // testDocs are small documents: one that acts, one that only reads, one that waits.
@@ -274,7 +323,7 @@ func startWith(ctx context.Context, q river.QueueConfig, dir string, c Config, d
 
 func startTest(t testing.TB, c Config, holds func() (bool, string, error)) *stage {
 	t.Helper()
-	s, stop, err := start(t.Context(), t.TempDir(), c, testDocs(), holds)
+	s, stop, err := start(t.Context(), fresh(t), c, testDocs(), holds)
 	if err != nil {
 		t.Fatal(err)
 	}

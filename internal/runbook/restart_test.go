@@ -31,7 +31,7 @@ func during(t *testing.T, dir string, docs fs.FS, fn func(s *stage)) {
 }
 
 func TestExecutionKeepsTheDocumentsThatItBeganWith(t *testing.T) {
-	dir := t.TempDir()
+	dir := fresh(t)
 	docs := fstest.MapFS{}
 	maps.Copy(docs, testDocs().(fstest.MapFS))
 	var id string
@@ -60,7 +60,7 @@ func TestStepInDoubtAsksAPerson(t *testing.T) {
 		{"it did not", func(s *stage, id string) error { return s.Reject(t.Context(), id, "ana", "") }, signal.Failed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := t.TempDir()
+			dir := fresh(t)
 			var id string
 			during(t, dir, testDocs(), func(s *stage) {
 				id = s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Slow", Mode: signal.Auto})
@@ -107,6 +107,7 @@ func TestCatalogRefusesWhatIsThereAlready(t *testing.T) {
 }
 
 func TestCatalogIsShown(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, quick(), gone)
 	all, err := s.Runbooks.Runbooks(t.Context())
 	if err != nil || len(all) != 9 || all[0].Name != "Ask" || all[0].Text != "" || all[0].Kind != "automation" || all[0].Origin != "built-in" || len(all[0].Routes) != 0 {

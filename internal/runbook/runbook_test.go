@@ -17,6 +17,7 @@ import (
 func gone() (bool, string, error) { return false, "all is well", nil }
 
 func TestAutoActsVerifiesAndTells(t *testing.T) {
+	t.Parallel()
 	var looks atomic.Int32
 	s := startTest(t, quick(), func() (bool, string, error) { return looks.Add(1) <= 3, "HighCPU", nil })
 	id := s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Fix", Mode: signal.Auto})
@@ -66,6 +67,7 @@ func (s *stage) audited(t *testing.T) []string {
 }
 
 func TestObserveSaysWhatItWouldDo(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, Config{}, gone) // the default
 	id := s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Fix", Mode: signal.Auto})
 	x := s.await(t, id, ended)
@@ -83,6 +85,7 @@ func TestObserveSaysWhatItWouldDo(t *testing.T) {
 }
 
 func TestStepWithinAStepIsToldOnce(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, quick(), gone)
 	id := s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Shell", Mode: signal.Auto})
 	x := s.await(t, id, ended)
@@ -101,6 +104,7 @@ func TestStepWithinAStepIsToldOnce(t *testing.T) {
 }
 
 func TestRunbookThatOnlyReadsVerifiesNothing(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, quick(), gone)
 	id := s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Look", Mode: signal.Auto})
 	if x := s.await(t, id, ended); x.State != signal.Success || x.Verify != "" || x.Outcome != "it was looked at" {
@@ -109,6 +113,7 @@ func TestRunbookThatOnlyReadsVerifiesNothing(t *testing.T) {
 }
 
 func TestConditionThatStaysFailsTheExecution(t *testing.T) {
+	t.Parallel()
 	c := quick()
 	c.VerifyTimeout = 100 * time.Millisecond
 	s := startTest(t, c, func() (bool, string, error) { return true, "HighCPU fires", nil })
@@ -123,6 +128,7 @@ func TestConditionThatStaysFailsTheExecution(t *testing.T) {
 }
 
 func TestApproveAsksBeforeTheFirstChange(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, quick(), gone)
 	id := s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Fix", Mode: signal.Approve})
 	x := s.await(t, id, waiting)
@@ -155,6 +161,7 @@ func TestApproveAsksBeforeTheFirstChange(t *testing.T) {
 }
 
 func TestRejectedIsRefused(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, quick(), gone)
 	id := s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Fix", Mode: signal.Approve})
 	s.await(t, id, waiting)
@@ -168,6 +175,7 @@ func TestRejectedIsRefused(t *testing.T) {
 }
 
 func TestNobodyApprovesInTime(t *testing.T) {
+	t.Parallel()
 	c := quick()
 	c.ApprovalExpiry = 50 * time.Millisecond
 	s := startTest(t, c, gone)
@@ -179,6 +187,7 @@ func TestNobodyApprovesInTime(t *testing.T) {
 }
 
 func TestDocumentsOwnQuestion(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, quick(), gone)
 	id := s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Ask", Mode: signal.Auto})
 	x := s.await(t, id, waiting)
@@ -197,6 +206,7 @@ func TestDocumentsOwnQuestion(t *testing.T) {
 }
 
 func TestKillSwitch(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, quick(), gone)
 	waits := s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Fix", Mode: signal.Approve})
 	s.await(t, waits, waiting)
@@ -226,6 +236,7 @@ func TestKillSwitch(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, quick(), gone)
 	s.need.Reaches = func(e string) error {
 		if e != "host:h" {
@@ -262,6 +273,7 @@ func TestRefusals(t *testing.T) {
 
 // A finding that is told again, graver, is still the same finding: its route starts one execution, and nothing is refused.
 func TestFindingToldAgainStartsNoSecondExecution(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, quick(), gone)
 	telling := func(n int, id string) signal.Event {
 		ev, err := signal.NewEvent("detect", signal.UnusualAccess, id, time.Unix(1e9+int64(n), 0), signal.Head{
@@ -297,6 +309,7 @@ func TestFindingToldAgainStartsNoSecondExecution(t *testing.T) {
 }
 
 func TestCancelStopsTheStep(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, quick(), gone)
 	id := s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Slow", Mode: signal.Auto})
 	s.await(t, id, func(x signal.Execution) bool { return len(x.Steps) > 0 })
@@ -313,6 +326,7 @@ func TestCancelStopsTheStep(t *testing.T) {
 }
 
 func TestPersonsStart(t *testing.T) {
+	t.Parallel()
 	c := quick()
 	c.Mode = signal.Approve
 	s := startTest(t, c, gone)
@@ -348,6 +362,7 @@ func TestPersonsStart(t *testing.T) {
 }
 
 func TestExecutionsPage(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, quick(), gone)
 	for i := range 7 {
 		s.mustFire(t, alert(i, ""), Target{Runbook: "None"})
@@ -376,6 +391,7 @@ func TestExecutionsPage(t *testing.T) {
 
 // Whatever modes meet, changing hands move only when both say so.
 func TestNothingIsChangedUnlessBothModesSaySo(t *testing.T) {
+	t.Parallel()
 	modes := []signal.Mode{"", signal.Observe, signal.Approve, signal.Auto, "AUTO", "yes"}
 	for i, configured := range []signal.Mode{"", signal.Approve, signal.Auto, "AUTO"} {
 		c := quick()
@@ -399,6 +415,7 @@ func TestNothingIsChangedUnlessBothModesSaySo(t *testing.T) {
 }
 
 func TestPruneTakesWhatHasEndedAlone(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, quick(), gone)
 	waits := s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Fix", Mode: signal.Approve})
 	s.await(t, waits, waiting)
@@ -423,6 +440,7 @@ func TestPruneTakesWhatHasEndedAlone(t *testing.T) {
 
 // An event that comes a thousand times, from many at once, starts one execution.
 func TestEventAThousandTimesStartsOne(t *testing.T) {
+	t.Parallel()
 	s := startTest(t, quick(), gone)
 	ev := alert(1, "in-1")
 	var g sync.WaitGroup

@@ -14,6 +14,7 @@ import (
 // TestRunbookRunsForEachTarget: by list and by tag, as one execution whose guards are asked about each target; a value that
 // looks like a reference is data.
 func TestRunbookRunsForEachTarget(t *testing.T) {
+	t.Parallel()
 	c := quick()
 	c.Guards = signal.Guards{Cooldown: time.Hour, BlastRadius: "2"}
 	s := startTest(t, c, gone)

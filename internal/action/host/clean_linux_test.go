@@ -18,6 +18,7 @@ import (
 // TestRotateLosesNoLine compresses a log again and again while it is being written, in append mode and not, and finds each line
 // exactly once: in an archive, or still in the file.
 func TestRotateLosesNoLine(t *testing.T) {
+	t.Parallel()
 	for _, flags := range []int{os.O_APPEND, 0} {
 		t.Run(fmt.Sprint("flags ", flags), func(t *testing.T) {
 			dir := t.TempDir()
@@ -255,13 +256,14 @@ func TestOpenFileIsSeenWithoutProc(t *testing.T) {
 }
 
 func TestFindLeakGoesByTrendNotSize(t *testing.T) {
-	pid := hog(t, "") // burns and doesn't grow
-	r, err := findLeak(t.Context(), Policy{Window: 300 * time.Millisecond, Within: os.Getpid()}, 100_000, nil)
+	t.Parallel()
+	b := hog(t, "") // burns and doesn't grow
+	r, err := findLeak(t.Context(), Policy{Window: 300 * time.Millisecond, Within: b.within}, 100_000, nil)
 	if err != nil || r.Found {
 		t.Errorf("%+v %v", r, err)
 	}
-	r, err = findLeak(t.Context(), Policy{Window: 60 * time.Millisecond, Within: os.Getpid()}, 1, []Growth{{PID: pid, Bytes: 1e9, Seconds: 3600}})
-	if err != nil || !r.Found || r.Processes[0].PID != pid {
+	r, err = findLeak(t.Context(), Policy{Window: 60 * time.Millisecond, Within: b.within}, 1, []Growth{{PID: b.pid, Bytes: 1e9, Seconds: 3600}})
+	if err != nil || !r.Found || r.Processes[0].PID != b.pid {
 		t.Errorf("the record says it leaks: %+v %v", r, err)
 	}
 }

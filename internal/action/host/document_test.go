@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -47,12 +47,12 @@ func builtin(t *testing.T) library {
 	return l
 }
 
-// highCPU runs the built-in runbook over our own children.
-func highCPU(t *testing.T, h *Hands, mode automation.Mode, more map[string]any) (automation.Result, []automation.Entry) {
+// highCPU runs the built-in runbook over a burner.
+func (b burner) highCPU(t *testing.T, h *Hands, mode automation.Mode, more map[string]any) (automation.Result, []automation.Entry) {
 	t.Helper()
 	docs := builtin(t)
 	given := map[string]any{
-		"Entity": "host:here", "Within": fmt.Sprint(os.Getpid()), "MinCores": "0.01", "MinCPUSeconds": "0.05", "WindowSeconds": "0.6",
+		"Entity": "host:here", "Within": fmt.Sprint(b.within), "MinCores": "0.01", "MinCPUSeconds": "0.05", "WindowSeconds": "0.6",
 	}
 	maps.Copy(given, more)
 	params, err := docs["HighCPU-Host"].Bind(given)
@@ -72,10 +72,14 @@ func highCPU(t *testing.T, h *Hands, mode automation.Mode, more map[string]any) 
 	return res, j.Entries()
 }
 
-func TestHighCPU(t *testing.T) {
-	h := newHands(t, Config{Entity: "host:here"})
-
-	res, entries := highCPU(t, h, automation.Auto, nil)
+func TestHighCPUWithNothingToEndAsksAPerson(t *testing.T) {
+	t.Parallel()
+	quiet := exec.Command("sleep", "60")
+	if err := quiet.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = quiet.Process.Kill(); _ = quiet.Wait() }()
+	res, entries := burner{within: quiet.Process.Pid}.highCPU(t, newHands(t, Config{Entity: "host:here"}), automation.Auto, nil)
 	if res.State != automation.Failed || !strings.Contains(res.Reason, "a person is needed") {
 		t.Fatalf("nothing to end is told to nobody: %+v", res)
 	}
@@ -84,12 +88,31 @@ func TestHighCPU(t *testing.T) {
 			t.Errorf("nothing to end, and yet: %+v", e)
 		}
 	}
+	if res, _ := (burner{within: quiet.Process.Pid}).highCPU(t, newHands(t, Config{Entity: "host:here"}), automation.Auto, map[string]any{"Entity": "host:there"}); res.State != automation.Failed {
+		t.Errorf("another host: %+v", res)
+	}
+}
 
-	pid := hog(t, "")
-	it := find(t, eager()).Processes[0].Process
-	want := fmt.Sprintf("end process %d (sh) using ", pid)
+func TestHighCPUEndsNothingThatIsProtected(t *testing.T) {
+	t.Parallel()
+	b := hog(t, "")
+	if res, _ := b.highCPU(t, newHands(t, Config{Entity: "host:here", Protect: []string{"sh"}}), automation.Auto, nil); res.State != automation.Failed {
+		t.Errorf("protected: %+v", res)
+	}
+	if _, err := processOf(b.pid); err != nil {
+		t.Fatalf("it ended what is protected: %v", err)
+	}
+}
+
+// TestHighCPU: the runaway is told in observe, and lives on; in auto it is ended.
+func TestHighCPU(t *testing.T) {
+	t.Parallel()
+	h := newHands(t, Config{Entity: "host:here"})
+	b := hog(t, "")
+	it := find(t, b.eager()).Processes[0].Process
+	want := fmt.Sprintf("end process %d (sh) using ", b.pid)
 	for deadline := time.Now().Add(patience); ; {
-		res, entries = highCPU(t, h, automation.Observe, nil)
+		res, entries := b.highCPU(t, h, automation.Observe, nil)
 		last := entries[len(entries)-1]
 		if res.State == automation.Success && strings.HasPrefix(last.Would, want) {
 			break
@@ -98,32 +121,19 @@ func TestHighCPU(t *testing.T) {
 			t.Fatalf("observe: %+v, %+v", res, last)
 		}
 	}
-	if _, err := processOf(pid); err != nil {
+	if _, err := processOf(b.pid); err != nil {
 		t.Fatalf("observe ended it: %v", err)
 	}
-
-	protecting := newHands(t, Config{Entity: "host:here", Protect: []string{"sh"}})
-	if res, _ = highCPU(t, protecting, automation.Auto, nil); res.State != automation.Failed {
-		t.Errorf("protected: %+v", res)
-	}
-	if _, err := processOf(pid); err != nil {
-		t.Fatalf("it ended what is protected: %v", err)
-	}
-
 	for deadline := time.Now().Add(patience); ; {
-		if res, _ = highCPU(t, h, automation.Auto, nil); res.State != automation.Success {
+		if res, _ := b.highCPU(t, h, automation.Auto, nil); res.State != automation.Success {
 			t.Errorf("auto: %+v", res)
 		}
-		p, err := processOf(pid)
+		p, err := processOf(b.pid)
 		if gone(p, err, it) {
 			break
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("it is still there: %+v", p)
 		}
-	}
-
-	if res, _ = highCPU(t, h, automation.Auto, map[string]any{"Entity": "host:there"}); res.State != automation.Failed {
-		t.Errorf("another host: %+v", res)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"homeostat/automation"
 )
@@ -32,6 +33,7 @@ type Config struct {
 	Protect   []string        // names of processes never to end; * and ? as in file names
 	Dir       string          // where scripts are written, each in a folder of its own; the system's temporary folder when ""
 	Growth    func() []Growth // how processes grew over the last hour, by the loop's record; nil: nobody knows
+	StopGrace time.Duration   // what a script has after TERM, when its time is up or its execution was cancelled; 3 s when 0
 	MaxOutput int             // bytes kept of each of standard output and error; 24,000 when 0, as Run Command keeps characters
 }
 
@@ -48,6 +50,9 @@ func New(c Config) (*Hands, error) {
 			return nil, fmt.Errorf("find our own program: %w", err)
 		}
 		c.Bin = bin
+	}
+	if c.StopGrace == 0 {
+		c.StopGrace = 3 * time.Second
 	}
 	if c.MaxOutput == 0 {
 		c.MaxOutput = 24_000

@@ -34,12 +34,14 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// hog starts a shell that burns a core, for 30 s at most, and returns its pid. prelude comes before the loop.
-func hog(t *testing.T, prelude string) int {
+// burner is a shell that burns a core, and the one that waits for it: nothing else is within that.
+type burner struct{ pid, within int }
+
+// hog starts a burner, for 30 s at most. prelude comes before its loop.
+func hog(t *testing.T, prelude string) burner {
 	t.Helper()
-	// The loop ends with its parent, too: it looks at the clock of the shell every so often.
-	cmd := exec.Command("/bin/sh", "-c", prelude+` echo begun; i=0; while [ $i -lt 30000000 ]; do i=$((i+1)); done`)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd := exec.Command("/bin/sh", "-c", `sh -c '`+strings.ReplaceAll(prelude, "'", `'\''`)+` echo $$; i=0; while [ $i -lt 30000000 ]; do i=$((i+1)); done' & wait`)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -48,21 +50,23 @@ func hog(t *testing.T, prelude string) int {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
+		killGroup(cmd.Process.Pid)
 		_ = cmd.Wait()
 	})
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "begun\n" {
+	line, err := bufio.NewReader(out).ReadString('\n')
+	pid, cerr := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil || cerr != nil {
 		t.Fatalf("the hog said %q, %v", line, err)
 	}
-	return cmd.Process.Pid
+	return burner{pid: pid, within: cmd.Process.Pid}
 }
 
 // patience is how long a hog may take to be noticed where many others want the processors.
 const patience = 30 * time.Second
 
-// eager finds a hog fast, among our own children alone, on a machine that others use too.
-func eager() Policy {
-	return Policy{MinCores: 0.01, Window: 600 * time.Millisecond, MinCPUSeconds: 0.05, Within: os.Getpid()}
+// eager finds a hog fast, and no other process than it, on a machine that others use too.
+func (b burner) eager() Policy {
+	return Policy{MinCores: 0.01, Window: 600 * time.Millisecond, MinCPUSeconds: 0.05, Within: b.within}
 }
 
 // find waits until the policy finds something: a busy machine gives a hog little at first.
@@ -80,10 +84,10 @@ func find(t *testing.T, p Policy) Runaways {
 }
 
 // end ends what was found. A starved hog looks quiet, and is left alone: then it is tried again.
-func end(t *testing.T, u Usage, grace time.Duration) (Ended, error) {
+func (b burner) end(t *testing.T, u Usage, grace time.Duration) (Ended, error) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; {
-		e, err := End(t.Context(), u, eager(), grace)
+		e, err := End(t.Context(), u, b.eager(), grace)
 		if e.How != "quiet" || time.Now().After(deadline) {
 			return e, err
 		}
@@ -91,40 +95,45 @@ func end(t *testing.T, u Usage, grace time.Duration) (Ended, error) {
 }
 
 func TestRunawayIsFoundAndEnded(t *testing.T) {
-	pid := hog(t, "")
-	r := find(t, eager())
+	t.Parallel()
+	b := hog(t, "")
+	pid := b.pid
+	r := find(t, b.eager())
 	if !r.Found || r.Processes[0].PID != pid || r.Processes[0].Cores < 0.01 {
 		t.Fatalf("want %d: %+v", pid, r)
 	}
 	if want := fmt.Sprintf("found process %d (sh) using", pid); !strings.HasPrefix(r.Text, want) {
 		t.Errorf("text %q, want %q ...", r.Text, want)
 	}
-	e, err := end(t, r.Processes[0], 5*time.Second)
+	e, err := b.end(t, r.Processes[0], 5*time.Second)
 	if err != nil || e.How != "term" {
 		t.Fatalf("%+v, %v", e, err)
 	}
 	if now, err := processOf(pid); !gone(now, err, r.Processes[0].Process) {
 		t.Errorf("it is still there: %+v, %v", now, err)
 	}
-	if e, err = End(t.Context(), r.Processes[0], eager(), time.Second); err != nil || e.How != "gone" {
+	if e, err = End(t.Context(), r.Processes[0], b.eager(), time.Second); err != nil || e.How != "gone" {
 		t.Errorf("a second time: %+v, %v", e, err)
 	}
 }
 
 func TestDeafProcessIsKilledAfterItsGrace(t *testing.T) {
-	hog(t, "trap '' TERM;")
-	r := find(t, eager())
+	t.Parallel()
+	b := hog(t, "trap '' TERM;")
+	r := find(t, b.eager())
 	if !r.Found {
 		t.Fatalf("%+v", r)
 	}
-	e, err := end(t, r.Processes[0], 200*time.Millisecond)
+	e, err := b.end(t, r.Processes[0], 200*time.Millisecond)
 	if err != nil || e.How != "kill" || e.AfterS < 0.2 {
 		t.Errorf("%+v, %v", e, err)
 	}
 }
 
 func TestProtectedProcessIsSpared(t *testing.T) {
-	pid := hog(t, "")
+	t.Parallel()
+	b := hog(t, "")
+	pid := b.pid
 	for _, tt := range []struct {
 		name string
 		set  func(p *Policy)
@@ -136,7 +145,7 @@ func TestProtectedProcessIsSpared(t *testing.T) {
 		{"even where the system isn't", func(p *Policy) { p.Protect, p.AllowSystem = []string{"sh"}, true }, "protect list"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := eager()
+			p := b.eager()
 			tt.set(&p)
 			r := find(t, p)
 			if r.Found || len(r.Spared) != 1 || r.Spared[0].PID != pid || !strings.Contains(r.Spared[0].Why, tt.why) {
@@ -185,13 +194,15 @@ func TestWallHoldsWhateverThePolicy(t *testing.T) {
 }
 
 func TestPidOfAnotherIsLeftAlone(t *testing.T) {
-	pid := hog(t, "")
+	t.Parallel()
+	b := hog(t, "")
+	pid := b.pid
 	now, err := processOf(pid)
 	if err != nil {
 		t.Fatal(err)
 	}
 	now.Start-- // as if the pid had belonged to an older process
-	e, err := End(t.Context(), Usage{Process: now}, eager(), time.Second)
+	e, err := End(t.Context(), Usage{Process: now}, b.eager(), time.Second)
 	if err != nil || e.How != "gone" {
 		t.Fatalf("%+v, %v", e, err)
 	}
@@ -201,6 +212,7 @@ func TestPidOfAnotherIsLeftAlone(t *testing.T) {
 }
 
 func TestQuietProcessIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	cmd := exec.Command("sleep", "60")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -210,7 +222,7 @@ func TestQuietProcessIsLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := End(t.Context(), Usage{Process: p, Cores: 1.9}, eager(), time.Second)
+	e, err := End(t.Context(), Usage{Process: p, Cores: 1.9}, burner{within: os.Getpid()}.eager(), time.Second)
 	if err != nil || e.How != "quiet" {
 		t.Errorf("%+v, %v", e, err)
 	}
@@ -250,7 +262,7 @@ func shell(lines ...any) automation.Call {
 }
 
 func TestScript(t *testing.T) {
-	h := newHands(t, Config{MaxOutput: 1000})
+	h := newHands(t, Config{MaxOutput: 1000, StopGrace: 300 * time.Millisecond})
 	c := shell(`echo "out: $SSM_Name"`, `echo err >&2`, `[ -z "$SECRET" ] || echo leaked`, `pwd`)
 	c.Environment = map[string]string{"SSM_Name": "$(touch hacked); `id`", "LD_PRELOAD": "x"}
 	t.Setenv("SECRET", "x")
@@ -289,7 +301,8 @@ func TestScript(t *testing.T) {
 }
 
 func TestScriptOverItsTimeLeavesNothingBehind(t *testing.T) {
-	h := newHands(t, Config{})
+	t.Parallel()
+	h := newHands(t, Config{StopGrace: 300 * time.Millisecond})
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	got, err := h.Do(ctx, shell("trap '' TERM", "sleep 600 & echo $!", "while :; do sleep 600; done"))
@@ -356,7 +369,9 @@ func TestAnotherHostIsRefused(t *testing.T) {
 
 // TestVerbs takes the way of the built-in documents: through the shell into our own binary.
 func TestVerbs(t *testing.T) {
-	pid := hog(t, "")
+	t.Parallel()
+	b := hog(t, "")
+	pid := b.pid
 	h := newHands(t, Config{Protect: []string{"postgres"}})
 	verb := func(name string, env map[string]string) (string, error) {
 		c := shell(`exec "$HOMEOSTAT_BIN" host ` + name)
@@ -371,7 +386,7 @@ func TestVerbs(t *testing.T) {
 		t.Fatalf("%s, %v", out, err)
 	}
 	env := map[string]string{
-		"SSM_WindowSeconds": "0.6", "SSM_MinCores": "0.01", "SSM_MinCPUSeconds": "0.05", "SSM_Within": strconv.Itoa(os.Getpid()),
+		"SSM_WindowSeconds": "0.6", "SSM_MinCores": "0.01", "SSM_MinCPUSeconds": "0.05", "SSM_Within": strconv.Itoa(b.within),
 	}
 	for deadline := time.Now().Add(patience); ; {
 		out, err = verb("find-runaway", env)

@@ -90,7 +90,7 @@ func (h *Hands) script(ctx context.Context, c automation.Call) (map[string]any, 
 	out, errs := &bounded{max: h.cfg.MaxOutput}, &bounded{max: h.cfg.MaxOutput}
 	cmd.Stdout, cmd.Stderr = out, errs
 	ownGroup(cmd)
-	cmd.WaitDelay = stopGrace
+	cmd.WaitDelay = h.cfg.StopGrace
 	err = cmd.Run()
 	if cmd.Process != nil {
 		killGroup(cmd.Process.Pid) // what the script has left behind

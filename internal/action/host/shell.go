@@ -10,13 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"homeostat/automation"
 )
-
-// stopGrace is how long a script has after TERM to end by itself, when its time is up or its execution was cancelled.
-const stopGrace = 3 * time.Second
 
 // run writes the script into a folder of its own and runs it to its end. The response is there whenever the script began.
 func (h *Hands) run(ctx context.Context, c automation.Call, script string) (map[string]any, error) {
@@ -41,7 +37,7 @@ func (h *Hands) run(ctx context.Context, c automation.Call, script string) (map[
 	out, errs := &bounded{max: h.cfg.MaxOutput}, &bounded{max: h.cfg.MaxOutput}
 	cmd.Stdout, cmd.Stderr = out, errs
 	ownGroup(cmd)
-	cmd.WaitDelay = stopGrace
+	cmd.WaitDelay = h.cfg.StopGrace
 	err = cmd.Run()
 	if cmd.Process == nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
