@@ -14,7 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// bucketDays is how far back a bucket is read that was not read before.
+// bucketDays is how far back a bucket is read that was not read before: from today, or from the newest day in it, where a trail
+// has ended.
 const bucketDays = 90
 
 // bucket is a trail's bucket in S3: PREFIX/AWSLogs/[ORGANISATION/]ACCOUNT/CloudTrail/REGION/2006/01/02/*.json.gz.
@@ -31,7 +32,8 @@ func NewBucket(c Config, cfg aws.Config) Files {
 		prefix += "/"
 	}
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
-		o.UsePathStyle = cfg.BaseEndpoint != nil // an emulator answers under one name
+		o.UsePathStyle = cfg.BaseEndpoint != nil           // an emulator answers under one name
+		o.DisableLogOutputChecksumValidationSkipped = true // a line for each log file that has no checksum
 		if c.Region != "" {
 			o.Region = c.Region
 		}
@@ -54,9 +56,15 @@ func (b *bucket) List(ctx context.Context, read map[string]string) ([]File, erro
 				newest = max(newest, rest[:10])
 			}
 		}
-		from := time.Now().UTC().AddDate(0, 0, -bucketDays)
+		var from time.Time
 		if day, err := time.Parse("2006/01/02", newest); err == nil {
 			from = day.AddDate(0, 0, -2)
+		} else if from, err = b.newest(ctx, region); err != nil {
+			return nil, err
+		} else if now := time.Now().UTC(); from.After(now) || from.IsZero() {
+			from = now.AddDate(0, 0, -bucketDays)
+		} else {
+			from = from.AddDate(0, 0, -bucketDays)
 		}
 		err := b.pages(ctx, &s3.ListObjectsV2Input{Prefix: aws.String(region), StartAfter: aws.String(region + from.Format("2006/01/02"))}, func(p *s3.ListObjectsV2Output) {
 			for _, o := range p.Contents {
@@ -70,6 +78,28 @@ func (b *bucket) List(ctx context.Context, read map[string]string) ([]File, erro
 		}
 	}
 	return out, nil
+}
+
+// newest returns the newest day that a region has a folder of, the zero time where it has none.
+func (b *bucket) newest(ctx context.Context, region string) (time.Time, error) {
+	at := region
+	for range 3 { // year, month, day
+		last := ""
+		err := b.pages(ctx, &s3.ListObjectsV2Input{Prefix: aws.String(at), Delimiter: aws.String("/")}, func(p *s3.ListObjectsV2Output) {
+			for _, c := range p.CommonPrefixes {
+				last = max(last, aws.ToString(c.Prefix))
+			}
+		})
+		if err != nil || last == "" {
+			return time.Time{}, err
+		}
+		at = last
+	}
+	day, err := time.Parse("2006/01/02/", strings.TrimPrefix(at, region))
+	if err != nil {
+		return time.Time{}, nil // folders of other names: no day is known
+	}
+	return day, nil
 }
 
 // regions finds the folders of regions below AWSLogs/.
