@@ -97,7 +97,11 @@ func openLoop(ctx context.Context, cfg Config, p *parts, dir *dataDir, log *slog
 	if err != nil {
 		return l, err
 	}
-	l.detectors, err = detect.NewRunner(detect.RunnerConfig{Detectors: cfg.Detectors, Dir: dir.join("detect")}, log.With("stage", "detect"), reg)
+	limits, err := history.AlertingRules(p.rules)
+	if err != nil {
+		return l, err
+	}
+	l.detectors, err = detect.NewRunner(detect.RunnerConfig{Detectors: cfg.Detectors, Dir: dir.join("detect"), Rules: limits}, log.With("stage", "detect"), reg)
 	if err != nil {
 		return l, err
 	}

@@ -34,6 +34,10 @@ func links(ev *signal.Event, d told) []signal.Link {
 	}
 	var out []signal.Link
 	event := signal.Link{ID: ev.ID, Kind: "event", Time: ev.Time, Text: sentence(ev, d), Cause: causes(ev.ID, d.Cause)}
+	if ev.DetailType == signal.ForecastBreach && !d.Ended.IsZero() {
+		event.Cause = []string{d.ID}
+		return append(out, event)
+	}
 	switch ev.DetailType {
 	case signal.AnomalyDetected, signal.AlertFiring, signal.UnusualAccess, signal.ForecastBreach:
 		kind, text := "anomaly", cmp.Or(d.Reason, d.Detector+" found something unusual")

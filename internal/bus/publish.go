@@ -32,6 +32,7 @@ type told struct {
 	Runbook  string    `json:"runbook"`
 	Outcome  string    `json:"outcome"`
 	Began    time.Time `json:"began"`
+	Ended    time.Time `json:"ended"`
 }
 
 // read decodes what of a detail has the kind that it should have: an event from outside may have anything there.

@@ -94,6 +94,8 @@ func (c *Console) event(ctx context.Context, r *http.Request) (titled, error) {
 		v.Finding = newFinding("alert", e.Detail)
 	case signal.UnusualAccess:
 		v.Finding = newFinding(kindAccess, e.Detail)
+	case signal.ForecastBreach:
+		v.Finding = newFinding(kindBreach, e.Detail)
 	}
 	if v.Finding != nil {
 		err = c.judged(ctx, "/events/"+seg(e.ID), v.Finding)

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"encoding/json"
 	"math"
 	"slices"
 	"time"
@@ -97,4 +98,29 @@ func (c *Console) outlookRows(of signal.EntityID) []outlookRow {
 		rows = append(rows, outlookRow{o.Series, say(0), say(len(f.Times) - 1), o.Method})
 	}
 	return rows
+}
+
+// kindBreach is the kind of a member that is a breach which is foreseen.
+const kindBreach = "breach"
+
+// newBreach lays out the detail of a breach; nil when it isn't one.
+func newBreach(detail json.RawMessage) *findingView {
+	var b signal.Breach
+	if json.Unmarshal(detail, &b) != nil {
+		return nil
+	}
+	u := unitOf(b.Series)
+	clock := func(t time.Time) string {
+		if t.IsZero() {
+			return "later than in an hour"
+		}
+		return t.UTC().Format("15:04 MST")
+	}
+	v := &findingView{ID: b.ID, Kind: kindBreach, Reason: b.Reason, Tone: tone(b.Severity), Began: b.Made, Ended: b.Ended, Entity: b.Entity}
+	v.Facts = append(v.Facts, pair{"Detector", b.Detector}, pair{"Limit", u.format(b.Limit)}, pair{"Value then", u.format(b.Value)},
+		pair{"Crossed", clock(b.At) + ", " + clock(b.Earliest) + " to " + clock(b.Latest)}, pair{"Probability", percent(b.Probability)}, pair{"Forecast by", b.Method})
+	if b.Rule != "" {
+		v.Facts = append(v.Facts, pair{"Rule", b.Rule})
+	}
+	return v
 }

@@ -36,6 +36,9 @@ type featureRow struct {
 
 // newFinding lays out the detail of an anomaly or alert; nil when it isn't one.
 func newFinding(kind string, detail json.RawMessage) *findingView {
+	if kind == kindBreach {
+		return newBreach(detail)
+	}
 	if kind == "alert" {
 		var a signal.Alert
 		if json.Unmarshal(detail, &a) != nil {

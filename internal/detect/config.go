@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"homeostat/internal/detect/outlook"
 )
 
 // Config is one detector of the configuration's list.
@@ -14,12 +16,13 @@ type Config struct {
 	// Kind of model: rcf, a Robust Random Cut Forest over series; deepar, which forecasts an hour ahead and knows name, entity,
 	// series and limits; or access, which finds unusual access in CloudTrail's records and knows name and alarms alone.
 	Kind string `yaml:"kind"`
-	// Entity is the kind of entity that is watched, each with a model of its own: host, service, instance ...
+	// Entity is the kind of entity that is watched, each with a model of its own: host, service, instance ... Left out of kind
+	// deepar: whatever has such series.
 	Entity string `yaml:"entity"`
 	// Series that the model sees together: cpu, memory, network and disk are known; anything else is a PromQL vector selector,
 	// such as 'http_server_active_requests{route="/"}': gauges are averaged over the entity's series that it selects, counters
 	// (_total, _count, _sum, _bucket) become rates a second and are added up.
-	// Of kind deepar: response_time, requests, errors (of each endpoint), disk (of each filesystem).
+	// Of kind deepar: response_time, response_time_p95, requests, errors (of each endpoint), disk (of each filesystem).
 	Series []string `yaml:"series"`
 	// Each gives every series of the list a model of its own, beside no other.
 	Each bool `yaml:"each"`
@@ -29,16 +32,19 @@ type Config struct {
 	Alarms Rate `yaml:"alarms"`
 	// Percentile, in place of alarms: the score above which this share of points lies is the threshold: 95.
 	Percentile float64 `yaml:"percentile"`
-	// Limits of kind deepar: what a series should not rise above, by its name. A forecast that crosses one is told before it happens.
+	// Limits of kind deepar: what a series should not rise above, by its name: the objectives of its endpoints. A forecast that
+	// crosses one, or the limit of a threshold rule about the same series, is told before it happens.
 	Limits map[string]float64 `yaml:"limits"`
 }
 
-// Defaults returns the detectors that run when none is configured: one over the four features of every host, and one over
-// accesses, where there are any.
+// Defaults returns the detectors that run when none is configured: one over the four features of every host, one over
+// accesses, and two that look ahead, at whatever answers requests and at every host's disks. What there is nothing of costs nothing.
 func Defaults() []Config {
 	return []Config{
 		{Name: "host", Kind: "rcf", Entity: "host", Series: []string{"cpu", "memory", "network", "disk"}},
 		{Name: "access", Kind: kindAccess},
+		{Name: "application", Kind: kindOutlook},
+		{Name: "disks", Kind: kindOutlook, Entity: "host", Series: []string{outlook.Disk}},
 	}
 }
 

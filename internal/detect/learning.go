@@ -31,6 +31,7 @@ func (r *Runner) learn() {
 	}
 	for _, d := range r.outlooks {
 		all = d.d.Learning(all)
+		bytes += d.d.Bytes()
 	}
 	r.bytes.Store(bytes)
 	r.mu.Lock()

@@ -1,11 +1,11 @@
 package detect
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -20,14 +20,14 @@ const kindOutlook = "deepar"
 
 // outlookDefaults fills what may be left out of a detector that looks ahead, and says what is wrong with the rest.
 func (c Config) outlookDefaults() (Config, error) {
-	c.Entity = cmp.Or(c.Entity, "service")
-	c.Name = cmp.Or(c.Name, c.Entity+"-outlook")
-	if len(c.Series) == 0 {
-		c.Series = []string{outlook.ResponseTime, outlook.Requests, outlook.Errors}
-		if c.Entity == "host" {
-			c.Series = []string{outlook.Disk}
-		}
+	switch {
+	case len(c.Series) > 0:
+	case c.Entity == "host":
+		c.Series = []string{outlook.Disk}
+	default:
+		c.Series = []string{outlook.ResponseTime, outlook.Slow, outlook.Requests, outlook.Errors}
 	}
+	c.Name = cmp.Or(c.Name, cmp.Or(c.Entity, "application")+"-outlook")
 	if c.Interval == 0 {
 		c.Interval = time.Minute
 	}
@@ -43,6 +43,9 @@ func (c Config) outlookDefaults() (Config, error) {
 		if !slices.Contains(c.Series, s) {
 			return c, fmt.Errorf("detector %s: limits: %q isn't among its series %s", c.Name, s, strings.Join(c.Series, ", "))
 		}
+		if v := c.Limits[s]; !(v > 0) || math.IsInf(v, 0) {
+			return c, fmt.Errorf("detector %s: limits: %s %v: want a number above 0", c.Name, s, v)
+		}
 	}
 	return c, nil
 }
@@ -51,71 +54,65 @@ func (c Config) outlookDefaults() (Config, error) {
 type outlooks struct {
 	name    string
 	d       *outlook.Detector
+	marks   map[string]*mark    // of its endpoints
+	adopted *adoptions          // which models were in use where
 	learned chan outlook.Models // holds one: what a training has made
 	busy    bool                // one is under way
-	mark
 }
 
-func newOutlooks(c Config) *outlooks {
+func newOutlooks(c Config, rules []signal.Rule, dir string) (*outlooks, error) {
 	c, _ = c.outlookDefaults() // Check has been there
+	a, err := openAdoptions(dir, c.Name)
 	return &outlooks{
-		name: c.Name, learned: make(chan outlook.Models, 1),
-		d: outlook.New(outlook.Config{Name: c.Name, Entity: c.Entity, Features: c.Series, Limits: c.Limits}),
-	}
+		name: c.Name, marks: map[string]*mark{}, adopted: a, learned: make(chan outlook.Models, 1),
+		d: outlook.New(outlook.Config{Name: c.Name, Entity: c.Entity, Features: c.Series, Limits: c.Limits, Rules: rules}),
+	}, err
 }
 
-func (d *outlooks) bytes() ([]byte, error) {
-	var buf bytes.Buffer
-	err := d.d.Checkpoint(&buf)
-	return buf.Bytes(), err
+// process lets the detector see message seq of the stream, and notes which of its endpoints have changed.
+func (o *outlooks) process(seq uint64, b *signal.Batch) (found []signal.Anomaly, breaches []signal.Breach) {
+	found, breaches = o.d.Process(seq, b)
+	for _, key := range o.d.Touched {
+		m, ok := o.marks[key]
+		if !ok {
+			m = &mark{saved: seq - 1}
+			o.marks[key] = m
+		}
+		m.dirty = true
+	}
+	for _, key := range o.d.Gone {
+		delete(o.marks, key)
+	}
+	return found, breaches
 }
 
 // foresee lets the detectors that look ahead see a batch, publishes what they say, and has them learn beside the stream when a day
 // is over: train starts a training, which ends with the Runner.
-func (r *Runner) foresee(ctx context.Context, pub Publisher, seq uint64, b *signal.Batch, train func(func(ctx context.Context))) error {
+func (r *Runner) foresee(ctx context.Context, pub Publisher, seq uint64, b *signal.Batch, k *keeper, train func(func(ctx context.Context))) error {
 	for _, o := range r.outlooks {
-		if o.passes(seq) {
-			continue
+		if err := r.adopt(o, seq); err != nil {
+			r.log.ErrorContext(ctx, "models of forecasts can't be used, and are learned anew", "detector", o.name, "err", err)
 		}
-		if !o.dirty && o.saved == 0 {
-			o.saved = seq - 1
-		}
-		o.dirty = o.dirty || b.Len() > 0
-		select {
-		case m := <-o.learned:
-			o.d.Adopt(m)
-			o.busy, o.soon = false, true
-		default:
-		}
-		found, breaches := o.d.Process(b)
-		var events []signal.Event
-		for i := range found {
-			a := &found[i]
-			kind, at := signal.AnomalyDetected, a.Began.Add(time.Minute)
-			if !a.Ended.IsZero() {
-				kind, at = signal.AnomalyEnded, a.Ended
+		found, breaches := o.process(seq, b)
+		k.take(&o.d.Bands)
+		for _, key := range o.d.Gone {
+			if r.saver.shelf != nil {
+				r.saver.shelf.forget(shelfKey(o.name, key))
 			}
-			ev, err := signal.NewEvent("detect", kind, a.ID, at, a)
-			if err != nil {
-				return fmt.Errorf("event of anomaly %s: %w", a.ID, err)
-			}
-			events = append(events, ev)
-			r.metrics.anomalies.WithLabelValues(o.name, kind).Inc()
 		}
-		for i := range breaches {
-			ev, err := signal.NewEvent("detect", signal.ForecastBreach, breaches[i].ID, breaches[i].Made, &breaches[i])
-			if err != nil {
-				return fmt.Errorf("event of breach %s: %w", breaches[i].ID, err)
-			}
-			events = append(events, ev)
-			r.metrics.anomalies.WithLabelValues(o.name, signal.ForecastBreach).Inc()
+		events, err := o.events(found, breaches)
+		if err != nil {
+			return err
+		}
+		for i := range events {
+			r.metrics.anomalies.WithLabelValues(o.name, events[i].DetailType).Inc()
 		}
 		if len(events) > 0 {
 			if err := r.send(ctx, pub, o.name, events...); err != nil {
 				return err
 			}
 		}
-		if o.busy {
+		if o.busy || o.adopted.ahead(seq) { // what was learned here comes later in what is read again
 			continue
 		}
 		if lessons, ok := o.d.Lessons(); ok {
@@ -130,6 +127,36 @@ func (r *Runner) foresee(ctx context.Context, pub Publisher, seq uint64, b *sign
 		}
 	}
 	return nil
+}
+
+// events tells of anomalies and breaches.
+func (o *outlooks) events(found []signal.Anomaly, breaches []signal.Breach) ([]signal.Event, error) {
+	var events []signal.Event
+	for i := range found {
+		a := &found[i]
+		kind, at := signal.AnomalyDetected, a.Began.Add(time.Minute)
+		if !a.Ended.IsZero() {
+			kind, at = signal.AnomalyEnded, a.Ended
+		}
+		ev, err := signal.NewEvent("detect", kind, a.ID, at, a)
+		if err != nil {
+			return nil, fmt.Errorf("event of anomaly %s: %w", a.ID, err)
+		}
+		events = append(events, ev)
+	}
+	for i := range breaches {
+		b := &breaches[i]
+		subject, at := b.ID, b.Made
+		if !b.Ended.IsZero() {
+			subject, at = b.ID+" ended", b.Ended
+		}
+		ev, err := signal.NewEvent("detect", signal.ForecastBreach, subject, at, b)
+		if err != nil {
+			return nil, fmt.Errorf("event of breach %s: %w", b.ID, err)
+		}
+		events = append(events, ev)
+	}
+	return events, nil
 }
 
 // background starts what runs beside the stream until ctx ends; wait returns when all of it has.

@@ -40,6 +40,7 @@ type RunnerConfig struct {
 	Dir       string        // of the checkpoint; "": state is kept in memory alone
 	Every     time.Duration // between checkpoints; ten intervals when 0, at least 10 s and at most 60 s
 	Budget    float64       // share of one core that training may take; 0.75 when 0
+	Rules     []signal.Rule // whose limits forecasts are held against
 }
 
 // Runner is the stage: it reads the stream, lets the detectors look, publishes what they say and keeps their state.
@@ -103,7 +104,11 @@ func NewRunner(c RunnerConfig, log *slog.Logger, reg prometheus.Registerer) (*Ru
 			continue
 		}
 		if dc.Kind == kindOutlook {
-			r.outlooks = append(r.outlooks, newOutlooks(dc))
+			o, err := newOutlooks(dc, c.Rules, c.outlookDir())
+			if err != nil {
+				return nil, err
+			}
+			r.outlooks = append(r.outlooks, o)
 			continue
 		}
 		d, err := New(dc)
@@ -131,6 +136,14 @@ func NewRunner(c RunnerConfig, log *slog.Logger, reg prometheus.Registerer) (*Ru
 		return r, nil
 	}
 	return r, r.restore()
+}
+
+// outlookDir is the folder of the models of forecasts; "" where nothing is kept.
+func (c *RunnerConfig) outlookDir() string {
+	if c.Dir == "" {
+		return ""
+	}
+	return filepath.Join(c.Dir, "outlook")
 }
 
 // Position returns how far into the stream the state on disk reaches: what lies behind it is not needed again.
@@ -205,7 +218,7 @@ func (r *Runner) Run(ctx context.Context, stream Reader, pub Publisher, rec Reco
 		if err := r.judge(ctx, pub, seq, b); err != nil {
 			return err
 		}
-		if err := r.foresee(ctx, pub, seq, b, beside); err != nil {
+		if err := r.foresee(ctx, pub, seq, b, k, beside); err != nil {
 			return err
 		}
 		r.read = seq

@@ -53,6 +53,7 @@ type unsaved struct {
 	w      *watched
 	a      *accesses
 	o      *outlooks
+	part   string // of o: which of its endpoints
 }
 
 func (u *unsaved) encode() ([]byte, error) {
@@ -60,7 +61,7 @@ func (u *unsaved) encode() ([]byte, error) {
 	case u.a != nil:
 		return u.a.bytes()
 	case u.o != nil:
-		return u.o.bytes()
+		return u.o.d.Encode(u.part)
 	}
 	return u.w.encode(u.d)
 }
@@ -74,7 +75,7 @@ func (r *Runner) clocks() map[string]clock {
 		out[a.name] = clock{Config: kindAccess}
 	}
 	for _, o := range r.outlooks {
-		out[o.name] = clock{Config: kindOutlook}
+		out[o.name] = clock{Config: o.d.Fingerprint(), Now: o.d.Now()}
 	}
 	return out
 }
@@ -95,8 +96,10 @@ func (r *Runner) unsaved() []unsaved {
 		}
 	}
 	for _, o := range r.outlooks {
-		if o.dirty {
-			out = append(out, unsaved{mark: &o.mark, before: o.mark, key: shelfKey(o.name, ""), o: o})
+		for key, m := range o.marks {
+			if m.dirty {
+				out = append(out, unsaved{mark: m, before: *m, key: shelfKey(o.name, key), o: o, part: key})
+			}
 		}
 	}
 	return out
@@ -223,6 +226,13 @@ func (r *Runner) restore() error {
 		}
 		d.now, d.swept = c.Now, c.Swept
 	}
+	for _, o := range r.outlooks {
+		if c := newest.Clocks[o.name]; c.Config == o.d.Fingerprint() {
+			o.d.Resume(c.Now)
+		} else if c.Config != "" {
+			r.log.Warn("the detector was configured otherwise; it learns anew", "detector", o.name, "before", c.Config, "now", o.d.Fingerprint())
+		}
+	}
 	for _, key := range sortedKeys(s.index) {
 		if err := r.restoreOne(key, newest); err != nil {
 			s.forget(key)
@@ -268,13 +278,18 @@ func (r *Runner) restoreOne(full string, newest *header) error {
 		}
 	}
 	for _, o := range r.outlooks {
-		if o.name == name {
-			if err := o.d.Restore(bytes.NewReader(state)); err != nil {
-				return err
-			}
-			o.from, o.saved = seq, seq
+		if o.name != name {
+			continue
+		}
+		if newest.Clocks[name].Config != o.d.Fingerprint() {
+			r.saver.shelf.forget(full)
 			return nil
 		}
+		if _, err := o.d.Decode(state, seq); err != nil {
+			return err
+		}
+		o.marks[key] = &mark{from: seq, saved: seq}
+		return nil
 	}
 	r.saver.shelf.forget(full)
 	return nil

@@ -6,6 +6,7 @@ import (
 	"time"
 	"unsafe"
 
+	"homeostat/internal/detect/outlook"
 	"homeostat/rcf"
 )
 
@@ -72,11 +73,17 @@ type Quote struct {
 const watchedBytes = 6 << 10
 
 // Quote returns what the detector holds for so many entities, with perEntity series each that its selectors match (of a
-// detector with a model for each; 0: one for each selector).
+// detector with a model for each; 0: one for each selector). Of one that looks ahead they are its endpoints.
 func (c Config) Quote(entities, perEntity int) (Quote, error) {
 	c, err := c.withDefaults()
 	if err != nil {
 		return Quote{}, err
+	}
+	if c.Kind == kindOutlook {
+		q := Quote{Detector: c.Name, Entities: entities, Models: entities * max(perEntity, 1), PerModel: outlook.EndpointBytes(len(c.Series))}
+		q.Series, q.Bytes = q.Models*len(c.Series), int64(q.Models)*int64(q.PerModel)
+		q.Points = float64(q.Models) / c.Interval.Seconds()
+		return q, nil
 	}
 	ins, err := c.inputs()
 	if err != nil {

@@ -12,7 +12,10 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/rules"
 	"go.yaml.in/yaml/v3"
+
+	"homeostat/internal/signal"
 )
 
 // RuleFile is a Prometheus rule file.
@@ -100,6 +103,25 @@ func loadRules(files []RuleFile, holds map[string]time.Duration) (ruleLoader, er
 		}
 	}
 	return l, errors.Join(mistakes...)
+}
+
+// AlertingRules returns the alerting rules of files, which must be right: in the order of the files.
+func AlertingRules(files []RuleFile) ([]signal.Rule, error) {
+	l, err := loadRules(files, nil)
+	if err != nil {
+		return nil, err
+	}
+	var out []signal.Rule
+	for _, f := range files {
+		for _, g := range l[f.Name].Groups {
+			for _, r := range g.Rules {
+				if r.Alert != "" {
+					out = append(out, signal.Rule{Name: r.Alert, Expr: r.Expr, Severity: severity(rules.FromMaps(g.Labels, r.Labels).Get("severity"))})
+				}
+			}
+		}
+	}
+	return out, nil
 }
 
 var (

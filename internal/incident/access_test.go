@@ -1,6 +1,7 @@
 package incident_test
 
 import (
+	"strings"
 	"testing"
 
 	"homeostat/internal/signal"
@@ -47,5 +48,36 @@ func TestAccessAndTroubleOfWhatItTouchedAreOneIncident(t *testing.T) {
 		if in := w.open(); len(in) != 2 {
 			t.Errorf("access first %v: %d incidents are open, want ana's with the alert and bob's: %+v", accessFirst, len(in), in)
 		}
+	}
+}
+
+func TestForeseenBreachJoinsTheIncident(t *testing.T) {
+	breach := func(ended float64) *signal.Event {
+		b := signal.Breach{
+			Head:   signal.Head{ID: "fo-1", Entity: "host:web-1", Cause: []string{"ba-1-1"}, Severity: signal.Warning},
+			Series: "disk /var", Limit: 0.85, Made: minutes(0), Reason: "disk /var is going to cross 0.85 in 40 minutes (30 to 55), at 12:40 UTC",
+		}
+		if ended > 0 {
+			b.Ended, b.Reason = minutes(ended), "disk /var has crossed 0.85"
+		}
+		return event("detect", signal.ForecastBreach, "fo-1", minutes(ended), b)
+	}
+	w := newWorld(t)
+	foreseen := breach(0)
+	w.see(foreseen)
+	w.wantTypes("Opened")
+	in := w.open()
+	if len(in) != 1 || in[0].Entity != "host:web-1" || !strings.HasPrefix(in[0].Title, "disk /var is going to cross 0.85 in 40 minutes (30 to 55)") || !strings.Contains(string(foreseen.Detail), in[0].ID) {
+		t.Fatalf("%+v, %s", in, foreseen.Detail)
+	}
+	w.see(firing("DiskSpace", 39, signal.Warning)) // what was foreseen has come
+	w.see(breach(40))
+	if in := w.open(); len(in) != 1 || len(in[0].Members) != 2 || in[0].Members[0].Kind != "breach" || in[0].Members[0].Ended.IsZero() || !in[0].Members[1].Ended.IsZero() {
+		t.Errorf("%+v", in)
+	}
+	w.see(resolved("DiskSpace", 39, 50))
+	w.step(minutes(60))
+	if in := w.open(); len(in) != 0 {
+		t.Errorf("%+v", in)
 	}
 }

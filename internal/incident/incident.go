@@ -1,4 +1,4 @@
-// Package incident groups what is wrong: the anomalies and alerts of one entity, from the first one until all is well again,
+// Package incident groups what is wrong, or is foreseen to be: the anomalies, alerts and breaches of one entity, from the first one until all is well again,
 // with what was done about them.
 //
 // The bus shows it each event before the routes see it ([Incidents.See]). While anything on an entity is wrong there is one
@@ -104,8 +104,8 @@ func New(c Config, need Needs, log *slog.Logger, reg prometheus.Registerer) *Inc
 	return &Incidents{cfg: c, need: need, log: log, metric: m}
 }
 
-// See takes one event into account, within the transaction that publishes it. It writes detail.incident into anomalies and
-// alerts, and returns what is to be told of the incident. Only homeostat's own events count.
+// See takes one event into account, within the transaction that publishes it. It writes detail.incident into anomalies, alerts and
+// breaches, and returns what is to be told of the incident. Only homeostat's own events count.
 func (in *Incidents) See(ctx context.Context, tx *sql.Tx, ev *signal.Event) ([]signal.Event, error) {
 	if !strings.HasPrefix(ev.Source, "homeostat.") {
 		return nil, nil
@@ -119,8 +119,8 @@ func (in *Incidents) See(ctx context.Context, tx *sql.Tx, ev *signal.Event) ([]s
 		more, err = in.began(ctx, tx, ev)
 	case signal.AnomalyEnded, signal.AlertResolved:
 		more, err = in.ended(ctx, tx, ev)
-	case signal.UnusualAccess:
-		more, err = in.accessed(ctx, tx, ev)
+	case signal.UnusualAccess, signal.ForecastBreach:
+		more, err = in.retold(ctx, tx, ev)
 	case signal.ExecutionStarted, signal.ExecutionWaitingForApproval, signal.ExecutionSucceeded, signal.ExecutionFailed, signal.ExecutionRefused:
 		more, err = in.executed(ctx, tx, ev)
 	}
@@ -133,8 +133,9 @@ func (in *Incidents) See(ctx context.Context, tx *sql.Tx, ev *signal.Event) ([]s
 // kindAccess is the kind of a member that is a finding of unusual access.
 const kindAccess = "access"
 
-// accessed takes in a finding of unusual access: it is told again while it grows, and at last with its end.
-func (in *Incidents) accessed(ctx context.Context, tx *sql.Tx, ev *signal.Event) ([]signal.Event, error) {
+// retold takes in what is told again under one name, at last with its end: a finding of unusual access, which grows meanwhile,
+// and a breach that is foreseen.
+func (in *Incidents) retold(ctx context.Context, tx *sql.Tx, ev *signal.Event) ([]signal.Event, error) {
 	var f struct {
 		Ended time.Time `json:"ended"`
 	}
@@ -181,6 +182,16 @@ func newMember(ev *signal.Event) (member, error) {
 		m.Member = signal.Member{
 			ID: f.ID, Kind: kindAccess, Severity: f.Severity, Began: f.Began, Ended: f.Ended, Detail: ev.Detail,
 			Title: "Unusual access: " + cmp.Or(f.Reason, f.User+" from "+f.Address),
+		}
+	case signal.ForecastBreach:
+		var b signal.Breach
+		if err := json.Unmarshal(ev.Detail, &b); err != nil {
+			return m, fmt.Errorf("detail: %w", err)
+		}
+		m.entity = b.Entity
+		m.Member = signal.Member{
+			ID: b.ID, Kind: "breach", Severity: b.Severity, Began: b.Made, Ended: b.Ended, Detail: ev.Detail,
+			Title: cmp.Or(b.Reason, b.Series+" is going to cross a limit"),
 		}
 	default:
 		var a signal.Alert

@@ -59,6 +59,9 @@ func compose(ev signal.Event, base string) (text, error) {
 		var b signal.Breach
 		if err = json.Unmarshal(ev.Detail, &b); err == nil {
 			t.title, t.body = "Foreseen on "+b.Entity.Name(), b.Reason
+			if !b.Ended.IsZero() {
+				t.title = "No longer foreseen on " + b.Entity.Name()
+			}
 		}
 	case signal.AlertFiring, signal.AlertResolved:
 		var a signal.Alert

@@ -98,16 +98,18 @@ type Anomaly struct {
 	Processes   []Process          `json:"processes,omitempty"`
 }
 
-// Breach is a limit that a forecast crosses: the detail of "Forecast Breach". Expected, Lower and Upper are the forecast by the minute,
-// from Made on: the median and the band of 80 %.
+// Breach is a limit that a forecast crosses: the detail of "Forecast Breach", which is told again with Ended once it is so no more.
+// Expected, Lower and Upper are the forecast by the minute, from Made on: the median and the band of 80 %.
 type Breach struct {
 	Head
 	Detector    string    `json:"detector"`
 	Series      string    `json:"series"`
 	Limit       float64   `json:"limit"`
-	Value       float64   `json:"value"`       // when it was made
-	Probability float64   `json:"probability"` // that the limit is crossed within the hour, at least
+	Rule        string    `json:"rule,omitempty"` // whose limit it is; "" of the configuration's
+	Value       float64   `json:"value"`          // when it was made
+	Probability float64   `json:"probability"`    // that the limit is crossed within the hour, at least
 	Made        time.Time `json:"made"`
+	Ended       time.Time `json:"ended,omitzero"`
 	At          time.Time `json:"at"`                // when it is crossed as likely as not
 	Earliest    time.Time `json:"earliest,omitzero"` // crossed by then with a chance of a tenth
 	Latest      time.Time `json:"latest,omitzero"`   // crossed by then with a chance of nine tenths; absent when that is beyond the hour
@@ -141,6 +143,13 @@ type Process struct {
 	CPU        float64   `json:"cpu"`        // cores, over the interval since the scan before
 	CPUSeconds float64   `json:"cpuSeconds"` // since it began
 	RSS        uint64    `json:"rss"`        // bytes
+}
+
+// Rule is an alerting rule as far as its limit goes.
+type Rule struct {
+	Name     string
+	Expr     string // PromQL
+	Severity Severity
 }
 
 // Outlook is what a series is expected to do: the forecast that is in force.

@@ -26,15 +26,15 @@ type Incident struct {
 	Note     string    `json:"note,omitempty"` // why it is still open, or who resolved it and why
 }
 
-// Member is one anomaly, alert or unusual access of an incident.
+// Member is one anomaly, alert, unusual access or foreseen breach of an incident.
 type Member struct {
 	ID       string          `json:"id"`
-	Kind     string          `json:"kind"` // anomaly, alert, access
+	Kind     string          `json:"kind"` // anomaly, alert, access, breach
 	Title    string          `json:"title"`
 	Severity Severity        `json:"severity"`
 	Began    time.Time       `json:"began"`
 	Ended    time.Time       `json:"ended,omitzero"`
-	Detail   json.RawMessage `json:"detail,omitempty"` // the Anomaly or Alert as last told; left out of lists and events
+	Detail   json.RawMessage `json:"detail,omitempty"` // as last told; left out of lists and events
 }
 
 // The states of an execution and of a step, as Systems Manager has them, and Refused, which is ours: a guard said no.

@@ -141,7 +141,7 @@
   function stretches(u, marks) {
     const { min, max } = u.scales.x;
     const out = [];
-    for (const m of marks.filter((m) => m.kind !== "action").sort((a, b) => a.from - b.from)) {
+    for (const m of marks.filter((m) => m.kind !== "action" && m.kind !== "breach").sort((a, b) => a.from - b.from)) {
       const from = Math.max(m.from, min);
       const to = Math.min(m.to || max, max);
       if (to < min || from > max) continue;

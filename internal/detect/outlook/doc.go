@@ -3,15 +3,17 @@
 // itself crosses a limit.
 //
 // A [Detector] gathers the samples of each endpoint into minutes that the data itself closes, and keeps the last two days of them.
-// Every five minutes it forecasts the next sixty with whatever of Theta, the same minute of yesterday, the last value, DeepAR and (of a disk) exponential smoothing did best
-// on the last two hours (package forecast). DeepAR is one model for each kind of series over all endpoints, learned once a day beside
-// the stream: [Detector.Lessons], [Learn], [Detector.Adopt].
+// Every five minutes it forecasts the next sixty with whatever of Theta, the same minute of yesterday, the last value, DeepAR and
+// (of a disk) exponential smoothing did best on the last two hours (package forecast). DeepAR is one model for each kind of series
+// over all endpoints, learned once a day beside the stream: [Detector.Lessons], [Learn], [Detector.Adopt].
 //
 // A minute is judged by the forecast's own distribution: how far in the tail it lies (the probability integral transform), the
 // last five together, as one lone outlier is nobody's trouble. Where the band of 80 % holds more than 83 or less than 77 % of what comes,
-// it is narrowed or widened, a little with each minute.
+// it is narrowed or widened, a little with each minute: that of the next minutes by what they brought, that of the rest of the
+// hour by what a forecast of an hour ago said of it.
 //
-// Everything but the daily model follows from the batches and their order. One goroutine.
+// All that is said follows from the batches, their order, and which model was in use at each: a detector that was restored
+// endpoint by endpoint, each as of its own place in the stream, says the same again. One goroutine.
 //
 // Sources: "Adaptive Conformal Inference Under Distribution Shift", NeurIPS 2021, for the band; "Probabilistic forecasts,
 // calibration and sharpness", JRSS B 69 (2007), for the transform.

@@ -1,13 +1,10 @@
 package outlook
 
 import (
-	"fmt"
 	"hash/fnv"
-	"math"
+	"maps"
 	"slices"
 	"time"
-
-	"github.com/prometheus/prometheus/prompb"
 
 	"homeostat/deepar"
 	"homeostat/internal/signal"
@@ -18,111 +15,145 @@ const (
 	horizon   = 60     // minutes
 	every     = 5      // minutes between forecasts
 	keep      = 2 * 1440
-	least     = 30     // minutes before a first forecast
-	mostWatch = 10_000 // endpoints; more are counted and left alone
+	least     = 30      // minutes before a first forecast
+	mostWatch = 1000    // endpoints; more are counted and left alone
+	mostKnown = 500_000 // series that are remembered as none of ours
+	silent    = 10      // minutes without a sample after which nothing is open any more
 )
 
 // Config is a detector of kind deepar.
 type Config struct {
 	Name     string
-	Entity   string             // kind of entity: service, host
+	Entity   string             // kind of entity: service, host; "" takes whichever has such series
 	Features []string           // of Features
 	Limits   map[string]float64 // by feature: what a forecast should not cross from below
+	Rules    []signal.Rule      // whose limits hold besides, where they are about the same series
 }
 
 // Detector watches the endpoints of all entities of a kind.
 type Detector struct {
 	c        Config
+	limits   []limit   // of rules, for the series that they select
+	always   [][]limit // by feature: for all
 	bound    map[signal.SeriesID]*counter
+	strange  int // of bound: those that are nil
 	watched  map[string]*endpoint
 	models   map[string]*deepar.Model // by feature
 	until    int64                    // what the models have learned from is before: in minutes
 	asked    int64                    // when lessons were last asked for, in minutes
 	now      int64                    // the latest minute
-	Dropped  int                      // series of endpoints beyond mostWatch
+	swept    int64
+	seq      uint64
+	rows     []row
 	anoms    []signal.Anomaly
 	breaches []signal.Breach
+
+	// What the last Process did besides, for the caller to take.
+	Touched []string     // keys of the endpoints that have changed
+	Gone    []string     // and of those that are watched no more
+	Bands   signal.Batch // what was seen and expected of the minutes that were closed
+	Dropped int          // series of endpoints beyond the most that are watched
 }
 
-// counter is one series and its last sample.
-type counter struct {
-	binding
-	e     *endpoint
-	prev  float64
-	prevN float64 // of a native histogram: its count
-	at    int64
-	seen  bool
-}
-
-// endpoint is one thing that has response time, requests and errors, or one filesystem.
-type endpoint struct {
-	entity signal.EntityID
-	name   string
-	open   int64 // the minute that gathers
-	begun  bool
-	batch  string
-
-	seconds, requests, errors float64
-	counted                   bool
-	used, usedN               float64
-
-	tracks []*track // by Config.Features
+// row is one row of a batch that is about an endpoint.
+type row struct {
+	minute int64
+	at     int32 // into the batch's columns; of a histogram, -1-at into its list
 }
 
 // New returns a detector that has seen nothing.
 func New(c Config) *Detector {
-	return &Detector{c: c, bound: map[signal.SeriesID]*counter{}, watched: map[string]*endpoint{}, models: map[string]*deepar.Model{}}
+	return &Detector{
+		c: c, limits: limitsOf(c.Rules, c.Features), always: alwaysLimits(c), bound: map[signal.SeriesID]*counter{},
+		watched: map[string]*endpoint{}, models: map[string]*deepar.Model{},
+	}
 }
 
-// Process takes the samples of b in, and returns the anomalies that began or ended with it and the breaches that are foreseen. What it
-// returns is good until the next call.
-func (d *Detector) Process(b *signal.Batch) ([]signal.Anomaly, []signal.Breach) {
-	d.anoms, d.breaches = d.anoms[:0], d.breaches[:0]
-	if len(b.Series) == 0 && len(b.Histograms) == 0 {
-		return nil, nil
-	}
+// Process takes the samples of b in, message seq of the stream, and returns the anomalies that began or ended with it and the
+// breaches that are foreseen, or are so no more. What it returns is good until the next call. An endpoint that was restored as
+// of a later message passes it over.
+func (d *Detector) Process(seq uint64, b *signal.Batch) ([]signal.Anomaly, []signal.Breach) {
+	d.anoms, d.breaches, d.Touched, d.Gone, d.rows, d.seq = d.anoms[:0], d.breaches[:0], d.Touched[:0], d.Gone[:0], d.rows[:0], seq
 	dict := make([]*counter, len(b.Dict))
-	any := false
 	for i := range b.Dict {
 		dict[i] = d.find(&b.Dict[i])
-		any = any || dict[i] != nil
 	}
-	if !any {
-		return nil, nil
-	}
+	latest := d.now
 	for i, s := range b.Series {
-		if c := dict[s]; c != nil && c.role != histogram {
-			d.tick(c.e, b.Times[i], b.ID)
-			c.add(b.Times[i], b.Values[i])
+		latest = max(latest, b.Times[i]/minute)
+		if c := dict[s]; c != nil && c.role != native && seq > c.e.from {
+			d.rows = append(d.rows, row{b.Times[i] / minute, int32(i)})
 		}
 	}
 	for i := range b.Histograms {
 		h := &b.Histograms[i]
-		if c := dict[h.Series]; c != nil && c.role == histogram {
-			d.tick(c.e, h.Time, b.ID)
-			c.addNative(h.Time, h.Data)
+		latest = max(latest, h.Time/minute)
+		if c := dict[h.Series]; c != nil && c.role == native && seq > c.e.from {
+			d.rows = append(d.rows, row{h.Time / minute, int32(-1 - i)})
 		}
+	}
+	// A batch may hold several minutes of one series before the first of another.
+	byMinute := func(a, b row) int { return int(a.minute - b.minute) }
+	if !slices.IsSortedFunc(d.rows, byMinute) {
+		slices.SortStableFunc(d.rows, byMinute)
+	}
+	for _, r := range d.rows {
+		if r.at < 0 {
+			h := &b.Histograms[-1-r.at]
+			c := dict[h.Series]
+			d.tick(c.e, r.minute, b.ID)
+			c.addNative(h.Time, h.Data)
+			continue
+		}
+		c := dict[b.Series[r.at]]
+		d.tick(c.e, r.minute, b.ID)
+		c.add(b.Times[r.at], b.Values[r.at])
+	}
+	if d.now = latest; d.now > d.swept {
+		d.swept = d.now
+		d.sweep()
 	}
 	return d.anoms, d.breaches
 }
 
 // find returns the counter of a series, nil when it isn't watched.
 func (d *Detector) find(s *signal.Series) *counter {
-	if c, ok := d.bound[s.ID]; ok {
-		return c
-	}
-	var c *counter
-	if s.Entity.Kind() == d.c.Entity && s.Labels.Value("detector") == "" {
-		if b := bind(s.Labels); b.role != none {
-			if e := d.watch(s.Entity, b.endpoint); e != nil {
-				c = &counter{binding: b, e: e}
-			}
+	c, ok := d.bound[s.ID]
+	if !ok {
+		c = d.bind(s)
+		if d.bound[s.ID] = c; c == nil {
+			d.strange++
 		}
 	}
-	d.bound[s.ID] = c
+	if c != nil && !c.matched {
+		c.matched = true
+		c.e.limit(d, &c.binding, s.Labels)
+	}
 	return c
 }
 
+func (d *Detector) bind(s *signal.Series) *counter {
+	if d.strange > mostKnown {
+		maps.DeleteFunc(d.bound, func(_ signal.SeriesID, c *counter) bool { return c == nil })
+		d.strange = 0
+	}
+	if d.c.Entity != "" && s.Entity.Kind() != d.c.Entity || s.Labels.Value("detector") != "" {
+		return nil
+	}
+	b := bind(s.Labels, s.Entity)
+	if b.role == none || !slices.ContainsFunc(d.c.Features, func(f string) bool { return (f == Disk) == (b.role == usage) }) {
+		return nil
+	}
+	e := d.watch(s.Entity, b.endpoint)
+	if e == nil {
+		return nil
+	}
+	c := &counter{id: s.ID, binding: b, e: e}
+	e.counters = append(e.counters, c)
+	return c
+}
+
+// watch returns the endpoint of that name; nil when there are too many.
 func (d *Detector) watch(entity signal.EntityID, name string) *endpoint {
 	key := string(entity) + "\x00" + name
 	if e, ok := d.watched[key]; ok {
@@ -132,190 +163,62 @@ func (d *Detector) watch(entity signal.EntityID, name string) *endpoint {
 		d.Dropped++
 		return nil
 	}
-	e := &endpoint{entity: entity, name: name}
+	e := &endpoint{key: key, entity: entity, name: name, limits: make([][]limit, len(d.c.Features))}
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(key)) // it can't fail
 	for range d.c.Features {
-		e.tracks = append(e.tracks, &track{Phase: int64(h.Sum32() % every), Factor: 1, Covered: 0.8})
+		e.tracks = append(e.tracks, newTrack(int64(h.Sum32()%every)))
 	}
 	d.watched[key] = e
 	return e
 }
 
-// add takes a sample in. Counters count by what they have grown; one that has shrunk began again.
-func (c *counter) add(t int64, v float64) {
-	switch {
-	case math.IsNaN(v) || math.IsInf(v, 0):
-		c.seen = false
-		return
-	case c.role == usage:
-		c.e.used += v
-		c.e.usedN++
-		return
-	case c.seen && t <= c.at:
-		return
-	}
-	if grown := v - c.prev; c.seen && t-c.at <= 5*minute {
-		if grown < 0 {
-			grown = v
-		}
-		c.count(grown, c.role == durations)
-	}
-	c.prev, c.at, c.seen = v, t, true
-}
-
-func (c *counter) count(grown float64, isDuration bool) {
-	if isDuration {
-		c.e.seconds += grown * c.factor
-		return
-	}
-	c.e.requests += grown
-	c.e.counted = true
-	if c.failed {
-		c.e.errors += grown
+// touch says that e has changed with this batch.
+func (d *Detector) touch(e *endpoint) {
+	if e.touched != d.seq || d.seq == 0 {
+		e.touched = d.seq
+		d.Touched = append(d.Touched, e.key)
 	}
 }
 
-// addNative takes in a sample of a native histogram: its sum and its count. One that can't be read is passed over: the source has
-// checked it, and the history tells.
-func (c *counter) addNative(t int64, data []byte) {
-	var h prompb.Histogram
-	if h.Unmarshal(data) != nil || c.seen && t <= c.at || math.IsNaN(h.Sum) || math.IsInf(h.Sum, 0) {
-		return
-	}
-	n := h.GetCountFloat()
-	if _, ok := h.Count.(*prompb.Histogram_CountInt); ok {
-		n = float64(h.GetCountInt())
-	}
-	if c.seen && t-c.at <= 5*minute {
-		sum, grown := h.Sum-c.prev, n-c.prevN
-		if grown < 0 {
-			sum, grown = h.Sum, n
+// sweep ends what is open of endpoints that send nothing any more, and forgets those that have been silent for as long as is kept.
+func (d *Detector) sweep() {
+	for _, key := range d.keys() {
+		e := d.watched[key]
+		if !e.begun || d.seq <= e.from || d.now-e.open <= silent {
+			continue
 		}
-		c.count(sum, true)
-		c.count(grown, false)
-	}
-	c.prev, c.prevN, c.at, c.seen = h.Sum, n, t, true
-}
-
-// tick closes the minutes of e that a sample at t shows to be over.
-func (d *Detector) tick(e *endpoint, t int64, batch string) {
-	k := t / minute
-	if !e.begun {
-		e.open, e.begun = k, true
-	}
-	if k <= e.open {
-		e.batch = batch
-		return
-	}
-	d.close(e, e.open)
-	for gap := e.open + 1; gap < k && gap-e.open < keep; gap++ {
-		for _, tr := range e.tracks {
-			tr.push(gap, math.NaN())
+		if d.now-e.open > keep {
+			for _, c := range e.counters {
+				delete(d.bound, c.id)
+			}
+			delete(d.watched, key)
+			d.Gone = append(d.Gone, key)
+			continue
 		}
-	}
-	e.open, e.batch = k, batch
-	d.now = max(d.now, k)
-}
-
-// close makes the minute's values, judges each by its forecast, and forecasts anew where it is time.
-func (d *Detector) close(e *endpoint, k int64) {
-	values := map[string]float64{ResponseTime: math.NaN(), Requests: math.NaN(), Errors: math.NaN(), Disk: math.NaN()}
-	if e.counted {
-		values[Requests] = e.requests / 60
-		if e.requests > 0 {
-			values[ResponseTime] = e.seconds / e.requests
-			values[Errors] = e.errors / e.requests
-		}
-	}
-	if e.usedN > 0 {
-		values[Disk] = e.used / e.usedN
-	}
-	e.seconds, e.requests, e.errors, e.counted, e.used, e.usedN = 0, 0, 0, false, 0, 0
-	for i, f := range d.c.Features {
-		e.tracks[i].judge(k, values[f])
-	}
-	for i, f := range d.c.Features {
-		d.tell(e, i, k, values[f])
-		tr := e.tracks[i]
-		tr.push(k, values[f])
-		if k%every == tr.Phase && tr.observed() >= least {
-			d.forecast(e, i, k)
+		for i := range e.tracks {
+			d.silence(e, i)
 		}
 	}
 }
 
-// The scores between which an anomaly goes on: -log10 of the chance of the last five minutes together.
-const (
-	begins = 7.0
-	ends   = 3.0
-)
-
-// tell appends what minute k of feature i began or ended.
-func (d *Detector) tell(e *endpoint, i int, k int64, v float64) {
-	tr := e.tracks[i]
-	score := tr.score()
-	switch {
-	case tr.Open == nil && score >= begins && tr.Judged >= 2*horizon && !math.IsNaN(v):
-		tr.Open = d.anomaly(e, i, k, v, score)
-		d.anoms = append(d.anoms, *tr.Open)
-	case tr.Open != nil && score >= ends:
-		if score > tr.Open.Score {
-			tr.Open.Score, tr.Open.Grade = score, 1-begins/score
+// Outlooks appends what the series of an entity are forecast to do.
+func (d *Detector) Outlooks(dst []signal.Outlook, of signal.EntityID) []signal.Outlook {
+	for _, key := range d.keys() {
+		e := d.watched[key]
+		if e.entity != of {
+			continue
 		}
-	case tr.Open != nil:
-		tr.Open.Ended = time.UnixMilli((k + 1) * minute).UTC()
-		d.anoms = append(d.anoms, *tr.Open)
-		tr.Open = nil
+		for i, tr := range e.tracks {
+			if tr.Fan != nil {
+				dst = append(dst, signal.Outlook{
+					Detector: d.c.Name, Series: seriesName(d.c.Features[i], e.name), From: time.UnixMilli(tr.From * minute).UTC(),
+					Levels: levels, Quantiles: tr.Fan, Method: tr.Method, // a fan is replaced and not changed
+				})
+			}
+		}
 	}
-}
-
-func (d *Detector) anomaly(e *endpoint, i int, k int64, v, score float64) *signal.Anomaly {
-	f, tr := d.c.Features[i], e.tracks[i]
-	began := time.UnixMilli(k * minute).UTC()
-	name := seriesName(f, e.name)
-	lower, median, upper := tr.band(k)
-	a := &signal.Anomaly{
-		Head: signal.Head{
-			ID: signal.MakeID(signal.KindAnomaly, d.c.Name, string(e.entity), name, began.Format(time.RFC3339Nano)), Entity: e.entity,
-			Cause: []string{}, Severity: signal.Warning,
-		},
-		Detector: d.c.Name, Series: []string{name}, Began: began, Score: score, Threshold: begins, Grade: 1 - begins/score,
-		Values: map[string]float64{name: v}, Expected: map[string]float64{name: median}, Lower: map[string]float64{name: lower},
-		Upper: map[string]float64{name: upper}, Attribution: map[string]float64{name: 1}, Confidence: tr.confidence(),
-		Reason: fmt.Sprintf("%s is %.3g, where %.3g to %.3g was forecast", name, v, lower, upper),
-	}
-	if e.batch != "" {
-		a.Cause = append(a.Cause, e.batch)
-	}
-	if f == ResponseTime || f == Errors {
-		a.Reason += d.load(e, k)
-	}
-	return a
-}
-
-// load says whether the requests explain what is strange about their response time or errors.
-func (d *Detector) load(e *endpoint, k int64) string {
-	i := slices.Index(d.c.Features, Requests)
-	if i < 0 {
-		return ""
-	}
-	tr := e.tracks[i]
-	_, median, upper := tr.band(k)
-	switch now := tr.Latest; {
-	case math.IsNaN(median) || math.IsNaN(now):
-		return "; what load was to be expected isn't known"
-	case now > upper && tr.score() >= ends && median > 0:
-		return fmt.Sprintf("; requests are %.2g times what was forecast, which explains it", now/median)
-	}
-	return "; requests are as forecast, so load doesn't explain it"
-}
-
-func seriesName(feature, endpoint string) string {
-	if endpoint == "" {
-		return feature
-	}
-	return feature + " " + endpoint
+	return dst
 }
 
 // Learning says how far the detector is with each entity.
@@ -341,30 +244,11 @@ func (d *Detector) Learning(dst []signal.Learning) []signal.Learning {
 	return dst
 }
 
-func (d *Detector) keys() []string {
-	keys := make([]string, 0, len(d.watched))
-	for k := range d.watched {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
+func (d *Detector) keys() []string { return slices.Sorted(maps.Keys(d.watched)) }
 
-// Outlooks appends what the series of an entity are forecast to do.
-func (d *Detector) Outlooks(dst []signal.Outlook, of signal.EntityID) []signal.Outlook {
-	for _, key := range d.keys() {
-		e := d.watched[key]
-		if e.entity != of {
-			continue
-		}
-		for i, tr := range e.tracks {
-			if tr.Fan != nil {
-				dst = append(dst, signal.Outlook{
-					Detector: d.c.Name, Series: seriesName(d.c.Features[i], e.name), From: time.UnixMilli(tr.From * minute).UTC(),
-					Levels: levels, Quantiles: tr.Fan, Method: tr.Method, // a fan is replaced and not changed
-				})
-			}
-		}
+func seriesName(feature, endpoint string) string {
+	if endpoint == "" {
+		return feature
 	}
-	return dst
+	return feature + " " + endpoint
 }

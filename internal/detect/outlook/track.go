@@ -1,15 +1,9 @@
 package outlook
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"hash/fnv"
 	"math"
-	"time"
+	"slices"
 
-	"homeostat/deepar"
-	"homeostat/forecast"
 	"homeostat/internal/signal"
 )
 
@@ -24,19 +18,36 @@ const (
 
 // track is one series of one endpoint by the minute. Its exported fields are what a checkpoint keeps.
 type track struct {
-	Phase   int64
-	Values  []float32 // the last keep, oldest first; NaN is missing
-	End     int64     // the minute after the last
-	From    int64     // the first minute of the forecast
-	Fan     [][]float64
-	Method  string    // where the forecast comes from
-	Strange []float64 // surprise of the last minutes that were judged
-	Latest  float64
-	Judged  int
-	Covered float64 // share of late within the band
-	Factor  float64 // on the band's distance from the median
-	Open    *signal.Anomaly
-	Breach  bool // the forecast that crosses the limit has been told
+	Phase    int64
+	Values   []float32 // the last keep, oldest first; NaN is missing
+	End      int64     // the minute after the last
+	From     int64     // the first minute of the forecast
+	Fan      [][]float64
+	Method   string    // where the forecast comes from
+	Strange  []float64 // surprise of the last minutes that were judged
+	Latest   float64
+	Judged   int
+	Near     calibration // of the minutes up to the next forecast
+	Far      calibration // of those after them
+	Aim      aim
+	Open     *signal.Anomaly
+	Breaches []signal.Breach // that are told and not over
+}
+
+// calibration is how the band of 80 % does.
+type calibration struct {
+	Covered float64 // share of late within it
+	Factor  float64 // on its distance from the median
+}
+
+// aim is the band of one forecast, kept for an hour to see what comes of it.
+type aim struct {
+	From         int64
+	Lower, Upper []float64
+}
+
+func newTrack(phase int64) *track {
+	return &track{Phase: phase, Near: calibration{0.8, 1}, Far: calibration{0.8, 1}}
 }
 
 // push appends the value of minute k.
@@ -71,32 +82,86 @@ func (t *track) band(k int64) (lower, median, upper float64) {
 }
 
 const (
-	together  = 5    // minutes that are judged together
-	mostTold  = 12.0 // surprise of one of them, in nats: no lone one is enough
-	late      = 1.0 / 360
-	quickness = 0.02
+	together = 5    // minutes that are judged together
+	mostTold = 12.0 // surprise of one of them, in nats: no lone one is enough
 )
 
+// The paces of calibration: over how many minutes the share within the band is taken, and by how much a minute moves the band. What
+// one forecast says of its far minutes goes together, so that they count for less.
+const (
+	nearMemory, nearPace = 1.0 / 360, 0.02
+	farMemory, farPace   = 1.0 / 1440, 0.004
+	leastCovered         = 0.77
+	mostCovered          = 0.83
+)
+
+// effect is how far from what was forecast a value of a feature is nobody's trouble, however steady it was before.
+func effect(feature string, median float64) float64 {
+	switch feature {
+	case Errors:
+		return 0.005
+	case Disk:
+		return 0.01
+	}
+	return 0.05 * math.Abs(median)
+}
+
 // judge compares minute k with its forecast.
-func (t *track) judge(k int64, v float64) {
+func (t *track) judge(feature string, k int64, v float64) {
 	t.Latest = v
-	s := int(k - t.From)
-	if math.IsNaN(v) || t.Fan == nil || s < 0 || s >= horizon {
+	if math.IsNaN(v) {
 		return
 	}
-	p := t.above(s, v)
+	if s := int(k - t.Aim.From); s >= every && s < len(t.Aim.Lower) {
+		t.Far.see(v, t.Aim.Lower[s], t.Aim.Upper[s], farMemory, farPace)
+	}
+	s := int(k - t.From)
+	if t.Fan == nil || s < 0 || s >= horizon {
+		return
+	}
+	p := 0.5
+	if median := t.Fan[middle][s]; math.Abs(v-median) > effect(feature, median) {
+		p = t.above(s, v)
+	}
 	t.Strange = append(t.Strange, min(-math.Log(2*max(min(p, 1-p), 1e-12)), mostTold))
 	if len(t.Strange) > together {
 		t.Strange = t.Strange[1:]
 	}
 	t.Judged++
+	t.Near.see(v, t.Fan[bottom][s], t.Fan[top][s], nearMemory, nearPace)
+}
+
+// see takes note of whether v was within its band, and widens or narrows the next where too few or too many are. A band without
+// width says nothing.
+func (c *calibration) see(v, lower, upper, memory, pace float64) {
+	if !(upper > lower) {
+		return
+	}
 	inside := 0.0
-	if v >= t.Fan[bottom][s] && v <= t.Fan[top][s] {
+	if v >= lower && v <= upper {
 		inside = 1
 	}
-	t.Covered += (inside - t.Covered) * late
-	if t.Covered < 0.77 || t.Covered > 0.83 {
-		t.Factor = min(max(t.Factor*math.Exp(quickness*(0.8-inside)), 0.3), 5)
+	c.Covered += (inside - c.Covered) * memory
+	if c.Covered < leastCovered || c.Covered > mostCovered {
+		c.Factor = min(max(c.Factor*math.Exp(pace*(0.8-inside)), 0.3), 5)
+	}
+}
+
+// foretell makes fan the forecast from minute from on, its band as wide as what came of those before asks for.
+func (t *track) foretell(from int64, fan [][]float64, method string) {
+	for s := range horizon {
+		factor := t.Near.Factor
+		if s >= every {
+			factor = t.Far.Factor
+		}
+		median := fan[middle][s]
+		for l := range fan {
+			fan[l][s] = max(0, median+factor*(fan[l][s]-median)) // what is counted can't fall below 0
+		}
+	}
+	t.From, t.Fan, t.Method = from, fan, method
+	if len(t.Aim.Lower) == 0 || from >= t.Aim.From+horizon {
+		t.Aim = aim{from, slices.Clone(fan[bottom]), slices.Clone(fan[top])}
 	}
 }
 
@@ -117,6 +182,12 @@ func (t *track) score() float64 {
 		return 0
 	}
 	return max(0, (sum-math.Log(q))/math.Ln10)
+}
+
+// undecided says that what is strange of late may yet be an anomaly: a forecast from it would take it for ordinary. The one before
+// holds on for ten minutes at most.
+func (t *track) undecided(k int64) bool {
+	return t.Open == nil && t.score() >= ends && k-t.From < 3*every
 }
 
 // above is the forecast's probability that step s lies above v: between two levels by a straight line, beyond the last by an
@@ -144,121 +215,4 @@ func (t *track) above(s int, v float64) float64 {
 		i++
 	}
 	return 1 - (levels[i] + (levels[i+1]-levels[i])*(v-q(i))/(q(i+1)-q(i)))
-}
-
-var errLearned = errors.New("the model has learned from these minutes")
-
-// forecast makes the fan of feature i after minute k, and tells a breach that it foresees.
-func (d *Detector) forecast(e *endpoint, i int, k int64) {
-	tr, feature := e.tracks[i], d.c.Features[i]
-	y := make([]float64, min(len(tr.Values), keep))
-	for j, v := range tr.Values[len(tr.Values)-len(y):] {
-		y[j] = float64(v)
-	}
-	local := func(name string, m forecast.Model) forecast.Candidate {
-		return forecast.Candidate{Name: name, Forecast: func(_, n int) (*forecast.Forecast, error) { return m.Forecast(y[:n], horizon, levels) }}
-	}
-	cands := []forecast.Candidate{local("theta", forecast.Theta{Season: 60}), local("the last value", forecast.SeasonalNaive{})}
-	if feature == Disk { // what fills goes on filling: it follows a slope
-		cands = append(cands, forecast.Candidate{Name: "ETS", Forecast: func(_, n int) (*forecast.Forecast, error) {
-			return forecast.ETS{}.Forecast(y[max(0, n-4*horizon):n], horizon, levels)
-		}})
-	}
-	if len(y) > 1440+2*horizon {
-		cands = append(cands, local("the day before", forecast.SeasonalNaive{Season: 1440}))
-	}
-	if m := d.models[feature]; m != nil {
-		cands = append(cands, d.deep(m, y, k))
-	}
-	got, err := forecast.Choose(context.Background(), cands, [][]float64{y}, horizon, levels, forecast.ChooseConfig{Windows: 2, Workers: 1})
-	if err != nil {
-		return // too short: the next one may do
-	}
-	tr.Fan, tr.From, tr.Method = got[0].Forecast.Quantiles, k+1, got[0].Reason
-	floor := 0.0 // what is counted can't fall below it
-	for s := range horizon {
-		median := tr.Fan[middle][s]
-		for l := range levels {
-			tr.Fan[l][s] = max(floor, median+tr.Factor*(tr.Fan[l][s]-median))
-		}
-	}
-	if limit, ok := d.c.Limits[feature]; ok {
-		d.foresee(e, i, k, limit)
-	}
-}
-
-// deep is the candidate of the kind's model. It is only asked for minutes that it can't have learned from.
-func (d *Detector) deep(m *deepar.Model, y []float64, k int64) forecast.Candidate {
-	h := fnv.New64a()
-	_, _ = fmt.Fprint(h, k)
-	return forecast.Candidate{Name: "deepar", Forecast: func(_, n int) (*forecast.Forecast, error) {
-		first := k + 1 - int64(len(y))
-		if first+int64(n) < d.until {
-			return nil, errLearned
-		}
-		paths, err := m.Sample(context.Background(), &deepar.Series{Start: time.UnixMilli(first * minute).UTC(), Target: y[:n]}, 100, h.Sum64())
-		if err != nil {
-			return nil, err
-		}
-		f := &forecast.Forecast{Levels: levels, Mean: paths.Mean()}
-		for _, q := range levels {
-			f.Quantiles = append(f.Quantiles, paths.Quantile(q))
-		}
-		return f, nil
-	}}
-}
-
-const (
-	sure   = 0.8 // probability at which a breach is told
-	unsure = 0.5 // and below which it may be told anew
-)
-
-// foresee tells when the forecast of feature i crosses its limit within the hour. The probability is that of the worst minute by
-// itself, so that of the hour is higher.
-func (d *Detector) foresee(e *endpoint, i int, k int64, limit float64) {
-	tr, feature := e.tracks[i], d.c.Features[i]
-	now := float64(tr.Values[len(tr.Values)-1])
-	most, when, earliest, latest := 0.0, -1, -1, -1
-	for s := range horizon {
-		p := tr.above(s, limit)
-		most = max(most, p)
-		if p >= 0.1 && earliest < 0 {
-			earliest = s
-		}
-		if p >= 0.5 && when < 0 {
-			when = s
-		}
-		if p >= 0.9 && latest < 0 {
-			latest = s
-		}
-	}
-	switch {
-	case most < unsure:
-		tr.Breach = false
-		return
-	case most < sure || tr.Breach || !(now < limit): // a limit that is crossed already is no forecast's business
-		return
-	}
-	tr.Breach = true
-	at := func(s int) time.Time {
-		if s < 0 {
-			return time.Time{}
-		}
-		return time.UnixMilli((tr.From + int64(s)) * minute).UTC()
-	}
-	name := seriesName(feature, e.name)
-	made := time.UnixMilli((k + 1) * minute).UTC()
-	b := signal.Breach{
-		Head: signal.Head{
-			ID: signal.MakeID(signal.KindBreach, d.c.Name, string(e.entity), name, made.Format(time.RFC3339Nano)), Entity: e.entity,
-			Cause: []string{}, Severity: signal.Warning,
-		},
-		Detector: d.c.Name, Series: name, Limit: limit, Value: now, Probability: most, Made: made,
-		At: at(when), Earliest: at(earliest), Latest: at(latest), Expected: tr.Fan[middle], Lower: tr.Fan[bottom], Upper: tr.Fan[top], Method: tr.Method,
-		Reason: fmt.Sprintf("%s is going to cross %g in %d minutes, at %s (now %.3g; probability %.0f %%)", name, limit, when+1, at(when).Format("15:04"), now, 100*most),
-	}
-	if e.batch != "" {
-		b.Cause = append(b.Cause, e.batch)
-	}
-	d.breaches = append(d.breaches, b)
 }
