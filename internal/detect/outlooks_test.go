@@ -47,9 +47,9 @@ func TestOutlookForeseesOnceOverARestart(t *testing.T) {
 func TestOutlookConfigRefuses(t *testing.T) {
 	for want, c := range map[string]Config{
 		`series "cpu": kind deepar knows response_time, response_time_p95, requests, errors, disk`: {Kind: "deepar", Series: []string{"cpu"}},
-		`limits: "disk" isn't among its series`:                                 {Kind: "deepar", Limits: map[string]float64{"disk": 1}},
-		"its interval is 1m":                                                    {Kind: "deepar", Interval: time.Second},
-		"limits are of kind deepar":                                             {Kind: "rcf", Limits: map[string]float64{"cpu": 1}},
+		`limits: "disk" isn't among its series`:                                                    {Kind: "deepar", Limits: map[string]float64{"disk": 1}},
+		"its interval is 1m":                                                                       {Kind: "deepar", Interval: time.Second},
+		"limits are of kind deepar":                                                                {Kind: "rcf", Limits: map[string]float64{"cpu": 1}},
 	} {
 		if _, errs := Check([]Config{c}); len(errs) != 1 || !strings.Contains(errs[0].Error(), want) {
 			t.Errorf("%v, want %q", errs, want)
