@@ -62,7 +62,9 @@ func TestAccessIsTakenAwayAndGivenBack(t *testing.T) {
 		{"Access-DeactivateKey", "Access-ReactivateKey", map[string]any{"UserName": "ana", "AccessKeyId": key}, state, "Active", "Inactive"},
 		{"Access-DenyUser", "Access-AllowUser", map[string]any{"UserName": "ana"}, ofUser, "none", `"Effect":"Deny","Action":"*","Resource":"*"`},
 		{
-			"Access-RevokeRoleSessions", "Access-RestoreRoleSessions", map[string]any{"RoleName": "Deploy", "Before": "2026-02-14T02:19:40Z"}, ofRole,
+			"Access-RevokeRoleSessions", "Access-RestoreRoleSessions",
+			map[string]any{"RoleName": "Deploy", "Before": "2026-02-14T02:19:40Z"},
+			ofRole,
 			"none", `"Condition":{"DateLessThan":{"aws:TokenIssueTime":"2026-02-14T02:19:40Z"}}`,
 		},
 	} {
