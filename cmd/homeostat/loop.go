@@ -163,7 +163,7 @@ func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer)
 		Routes: startedBy(p.routes), Host: signal.EntityID(entity),
 	}, runbook.Needs{
 		DB: db, Read: read, Catalog: p.catalog, Hands: h, Reaches: h.Reaches, Bus: l.bus, Jobs: l.jobs, Audit: audit, Chain: chain,
-		Conditions: &conditions{rules: l.rules, incidents: l.incidents}, Entities: entities{l.history}.Entities,
+		Conditions: &conditions{rules: l.rules, incidents: l.incidents}, Entities: entities{l.history}.Entities, Calendars: h.AWS.Closed,
 	}, l.log.With("stage", "runbook"), reg)
 	if err != nil {
 		return err

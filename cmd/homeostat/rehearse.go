@@ -73,7 +73,7 @@ func (r *rehearser) play(ctx context.Context, events []signal.Event, from, to ti
 				notices++
 				continue
 			}
-			p.Start(ev, head, rehearsedWhy(ev), head.Incident, t.Route, runbook.Target{
+			p.Start(ctx, ev, head, rehearsedWhy(ev), head.Incident, t.Route, runbook.Target{
 				Runbook: t.Target.Runbook, Mode: t.Target.Mode, Parameters: t.Target.Parameters, Repeat: t.Target.Repeat,
 			})
 		}

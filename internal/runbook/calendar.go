@@ -2,6 +2,7 @@ package runbook
 
 import (
 	"cmp"
+	_ "embed"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,7 +17,7 @@ import (
 // Change Calendar that is closed by default (X-CALENDAR-TYPE:DEFAULT_CLOSED) it is the other way round.
 //
 // Recurring events (RRULE, RDATE, EXDATE, RECURRENCE-ID) are worked out in the wall time of their zone, so that "daily at two"
-// stays at two. Zones are those of the IANA database, else the text's own VTIMEZONE; a time without a zone is this machine's.
+// stays at two. Zones are those of the IANA database, else the text's own VTIMEZONE, else what Windows calls them; a time without a zone is this machine's.
 // Source: RFC 5545.
 type calendar struct {
 	closed bool // DEFAULT_CLOSED
@@ -367,7 +368,26 @@ func zoneOf(p property, zones map[string]own, tz string) (zone, error) {
 	if o, ok := zones[name]; ok {
 		return o, nil
 	}
+	if loc, err := time.LoadLocation(cmp.Or(windowsZone(name), "none")); err == nil {
+		return place{loc}, nil
+	}
 	return nil, fmt.Errorf("the time zone %q is not known", name)
+}
+
+// windowsZones has a line for each name that Windows gives to a zone, as Outlook writes it, with the IANA name of that zone in the
+// territory that stands for it. Source: Unicode CLDR, windowsZones.xml, territory 001.
+//
+//go:embed windowszones.txt
+var windowsZones string
+
+// windowsZone is the IANA name of a zone that Windows has another name for, else "".
+func windowsZone(name string) string {
+	for line := range strings.Lines(windowsZones) {
+		if windows, iana, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t"); windows == name {
+			return iana
+		}
+	}
+	return ""
 }
 
 // wallTime reads a time or a date, in the event's zone.

@@ -1,9 +1,15 @@
 package runbook
 
 import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"homeostat/internal/signal"
 )
 
 func ics(typ string, events ...string) string {
@@ -31,6 +37,7 @@ func TestFreezes(t *testing.T) {
 		{"a day", ics("", "DTSTART;VALUE=DATE:20261224|X-WR:1"), nil, []string{"2026-12-26T12:00:00Z", "2026-12-22T12:00:00Z"}},
 		{"weekends, in a zone with summer time", ics("", "DTSTART;TZID=Europe/Berlin:20260102T180000|DTEND;TZID=Europe/Berlin:20260105T060000|RRULE:FREQ=WEEKLY;BYDAY=FR"), []string{"2026-01-16T17:00:00Z", "2026-07-17T16:00:00Z", "2026-07-20T03:59:59Z"}, []string{"2026-01-16T16:59:59Z", "2026-07-17T15:59:59Z", "2026-07-20T04:00:00Z", "2026-01-14T12:00:00Z"}},
 		{"a zone of its own", own, []string{"2026-02-01T01:30:00Z", "2026-07-01T00:30:00Z"}, []string{"2026-02-01T00:30:00Z", "2026-07-01T01:30:00Z"}},
+		{"a zone by its name in Windows", ics("", "DTSTART;TZID=W. Europe Standard Time:20260701T180000|DURATION:PT1H|RRULE:FREQ=DAILY"), []string{"2026-07-01T16:30:00Z", "2026-12-01T17:30:00Z"}, []string{"2026-07-01T17:30:00Z", "2026-12-01T16:30:00Z"}},
 		{"an end in UTC", ics("", "DTSTART;TZID=America/New_York:20260301T220000|DURATION:PT2H|RRULE:FREQ=DAILY;UNTIL=20260310T020000Z"), []string{"2026-03-10T02:30:00Z"}, []string{"2026-03-11T02:30:00Z"}},
 		{"a count, and an exception", ics("", "DTSTART:20260101T000000Z|DURATION:P1D|RRULE:FREQ=MONTHLY;COUNT=3|EXDATE:20260201T000000Z"), []string{"2026-01-01T12:00:00Z", "2026-03-01T12:00:00Z"}, []string{"2026-02-01T12:00:00Z", "2026-04-01T12:00:00Z"}},
 		{"one that was moved", ics("", "UID:m|DTSTART:20260105T100000Z|DURATION:PT1H|RRULE:FREQ=WEEKLY", "UID:m|RECURRENCE-ID:20260112T100000Z|DTSTART:20260113T100000Z|DURATION:PT1H"), []string{"2026-01-05T10:30:00Z", "2026-01-13T10:30:00Z", "2026-01-19T10:30:00Z"}, []string{"2026-01-12T10:30:00Z"}},
@@ -58,6 +65,55 @@ func TestFreezes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWindowsZonesAreThere: each name that Windows gives to a zone leads to one of the IANA database.
+func TestWindowsZonesAreThere(t *testing.T) {
+	n := 0
+	for line := range strings.Lines(windowsZones) {
+		name, _, _ := strings.Cut(line, "\t")
+		if _, err := zoneOf(property{params: map[string]string{"TZID": name}}, nil, ""); err != nil {
+			t.Error(err)
+		}
+		n++
+	}
+	if n < 130 {
+		t.Errorf("%d names", n)
+	}
+}
+
+// TestChangeCalendarOfSystemsManager: a freeze can be a calendar there, by its ARN; where it can't be asked, nothing is changed.
+func TestChangeCalendarOfSystemsManager(t *testing.T) {
+	const arn = "arn:aws:ssm:eu-west-1:123456789012:document/Change"
+	closed, fails := "", error(nil)
+	ask := func(_ context.Context, calendar string, _ time.Time) (string, error) {
+		if calendar != arn {
+			t.Errorf("asked for %s", calendar)
+		}
+		return closed, fails
+	}
+	file := filepath.Join(t.TempDir(), "none.ics")
+	if err := os.WriteFile(file, []byte(ics("DEFAULT_OPEN")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	freezes := []string{file, arn}
+	if why, err := frozenAt(t.Context(), ask, freezes, time.Now()); why != "" || err != nil {
+		t.Errorf("open: %q %v", why, err)
+	}
+	closed = "Change is closed until 2026-01-01T00:00:00Z"
+	if why, err := frozenAt(t.Context(), ask, freezes, time.Now()); why != closed || err != nil {
+		t.Errorf("closed: %q %v", why, err)
+	}
+	closed, fails = "", errors.New("throttled")
+	if _, err := frozenAt(t.Context(), ask, freezes, time.Now()); err == nil || !strings.Contains(err.Error(), "throttled") {
+		t.Errorf("not answered: %v", err)
+	}
+	if _, err := frozenAt(t.Context(), nil, freezes, time.Now()); err == nil {
+		t.Error("nobody to ask, and yet open")
+	}
+	if err := CheckGuards(signal.Guards{Freezes: freezes}, signal.Guards{}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -55,7 +55,7 @@ func (r *Runbooks) Rehearse(ctx context.Context) (*Rehearsal, error) {
 }
 
 // Start rehearses what a route would have started for an event at its time. incident is the one that it would be of.
-func (p *Rehearsal) Start(ev signal.Event, head signal.Head, why, incident, route string, t Target) {
+func (p *Rehearsal) Start(ctx context.Context, ev signal.Event, head signal.Head, why, incident, route string, t Target) {
 	id := signal.MakeID(signal.KindExecution, finding(ev, head, t), route, t.Runbook)
 	if p.begun[id] {
 		return
@@ -65,7 +65,7 @@ func (p *Rehearsal) Start(ev signal.Event, head signal.Head, why, incident, rout
 	x := signal.RehearsedExecution{
 		Time: ev.Time, Runbook: t.Runbook, Route: route, Entity: head.Entity, Mode: mode, Incident: incident, Why: why,
 	}
-	guard, reason := p.refusal(ev, x, t)
+	guard, reason := p.refusal(ctx, ev, x, t)
 	sum := p.sum(route, t.Runbook, mode)
 	sum.Started++
 	switch {
@@ -91,7 +91,7 @@ func (p *Rehearsal) Start(ev signal.Event, head signal.Head, why, incident, rout
 }
 
 // refusal asks the guards of today about a moment of the past. The kill switch is of today alone, and isn't asked.
-func (p *Rehearsal) refusal(ev signal.Event, x signal.RehearsedExecution, t Target) (guard, reason string) {
+func (p *Rehearsal) refusal(ctx context.Context, ev signal.Event, x signal.RehearsedExecution, t Target) (guard, reason string) {
 	doc, err := p.r.need.Catalog.Document(t.Runbook, "")
 	switch {
 	case err != nil:
@@ -118,7 +118,7 @@ func (p *Rehearsal) refusal(ev signal.Event, x signal.RehearsedExecution, t Targ
 		Outside: Outside{Event: eventMap(ev), Labels: p.labels[x.Entity]},
 	}
 	a.Group, a.GroupErr = groupOf(x.Entity, a.Labels, p.all, rules.Group)
-	a.Frozen, a.FreezeErr = frozenAt(rules.Freezes, ev.Time)
+	a.Frozen, a.FreezeErr = frozenAt(ctx, p.r.need.Calendars, rules.Freezes, ev.Time)
 	for _, o := range p.acted {
 		same := o.runbook == a.Runbook && o.entity == a.Entity
 		if ago := ev.Time.Sub(o.at); ago < rehearsedTime {

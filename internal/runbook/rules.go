@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,6 +66,9 @@ func newRules(g signal.Guards) (*rules, error) {
 		errs = append(errs, fmt.Errorf("blast_radius: %w", err))
 	}
 	for _, f := range g.Freezes {
+		if calendarARN.MatchString(f) {
+			continue
+		}
 		if _, err := readCalendar(f); err != nil {
 			errs = append(errs, fmt.Errorf("freezes: %s: %w", f, err))
 		}
@@ -122,6 +126,9 @@ func (r *Runbooks) rulesFor(x *execution) *rules {
 	return r.rules[""]
 }
 
+// calendarARN is how a freeze names a Change Calendar of Systems Manager.
+var calendarARN = regexp.MustCompile(`^arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:document/[A-Za-z0-9_.-]{3,128}$`)
+
 // readCalendar reads a freeze's file.
 func readCalendar(file string) (*calendar, error) {
 	st, err := os.Stat(file)
@@ -138,10 +145,19 @@ func readCalendar(file string) (*calendar, error) {
 	return parseCalendar(string(text))
 }
 
-// frozenAt asks calendars whether nothing may be changed at t. Files are read anew each time, so that a freeze which is put
-// there now holds now.
-func frozenAt(files []string, t time.Time) (why string, err error) {
-	for _, f := range files {
+// frozenAt asks calendars whether nothing may be changed at t: files, which are read anew each time, so that a freeze which is
+// put there now holds now; and those of Systems Manager, by asking it.
+func frozenAt(ctx context.Context, calendars func(ctx context.Context, arn string, at time.Time) (string, error), freezes []string, t time.Time) (why string, err error) {
+	for _, f := range freezes {
+		if calendarARN.MatchString(f) {
+			if calendars == nil {
+				return "", fmt.Errorf("%s: nobody is here who could ask Systems Manager", f)
+			}
+			if why, err := calendars(ctx, f, t); err != nil || why != "" {
+				return why, err
+			}
+			continue
+		}
 		c, err := readCalendar(f)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", f, err)
@@ -163,7 +179,7 @@ func (r *Runbooks) outside(ctx context.Context, x *execution, g signal.Guards) O
 	if ev, ok := x.event(); ok {
 		o.Event = eventMap(ev)
 	}
-	o.Frozen, o.FreezeErr = frozenAt(g.Freezes, time.Now())
+	o.Frozen, o.FreezeErr = frozenAt(ctx, r.need.Calendars, g.Freezes, time.Now())
 	o.Group = []signal.EntityID{x.Entity}
 	if r.need.Entities == nil {
 		if len(g.Group) > 0 {

@@ -87,7 +87,7 @@ type Guards struct {
 	BlastRadius string `json:"blast_radius,omitempty" yaml:"blast_radius"`
 	// Labels and tags that the entities of a group have in common, such as [service_name]; without any, a group is all entities of one kind.
 	Group []string `json:"group,omitempty" yaml:"group"`
-	// iCalendar files, those of SSM Change Calendar too: while an event goes on (or, of a calendar that is closed by default, while none does), nothing is changed.
+	// iCalendar files, those of SSM Change Calendar too, and ARNs of Change Calendars, which are asked: while an event goes on (or, of a calendar that is closed by default, while none does), nothing is changed.
 	Freezes []string `json:"freezes,omitempty" yaml:"freezes"`
 	// A CEL condition over event, entity, time and history. It must be true.
 	Condition string `json:"condition,omitempty" yaml:"condition"`

@@ -1,10 +1,37 @@
 package aws
 
 import (
+	"errors"
 	"testing"
+	"time"
 
 	"homeostat/internal/action/aws/awstest"
 )
+
+// TestChangeCalendar: a calendar is asked by its ARN, in its own region; a moment of the past by its time.
+func TestChangeCalendar(t *testing.T) {
+	const arn = "arn:aws:ssm:eu-central-1:123456789012:document/Change"
+	for state, want := range map[string]string{"OPEN": "", "CLOSED": "Change is closed until 2026-12-24T00:00:00Z"} {
+		f := awstest.Serve(t, "ssm", map[string]any{"GetCalendarState": map[string]any{"State": state, "NextTransitionTime": "2026-12-24T00:00:00Z"}})
+		s, err := Open(t.Context(), Config{Region: "eu-west-1", Endpoint: f.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := New(s, HandsConfig{})
+		for _, at := range []time.Time{time.Now(), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)} {
+			if why, err := h.Closed(t.Context(), arn, at); why != want || err != nil {
+				t.Errorf("%s: %q %v", state, why, err)
+			}
+		}
+		calls := f.Calls()
+		if len(calls) != 2 || calls[0].Input["AtTime"] != nil || calls[1].Input["AtTime"] != "2026-01-02T03:04:05Z" {
+			t.Errorf("%+v", calls)
+		}
+	}
+	if _, err := New(nil, HandsConfig{}).Closed(t.Context(), arn, time.Now()); !errors.Is(err, ErrNotConfigured) {
+		t.Errorf("without AWS: %v", err)
+	}
+}
 
 // TestWhatNoEmulatorDoes calls services against fakes that hold request and answer to the published model of the API: the
 // emulator has no Inspector2 findings, no Image Builder pipelines, and none of Systems Manager's automations.
