@@ -7,6 +7,8 @@ LISTEN ?= 127.0.0.1:8080
 DATA ?= ./.data
 CONFIG ?=
 FUZZTIME ?= 10m
+DAYS ?= 20
+PARTS ?= .
 NAB ?= shared/data/nab
 
 .DEFAULT_GOAL := help
@@ -95,11 +97,8 @@ bench-quiet: ## events a week on quiet hosts, 30 days after 14 of learning; take
 	HOMEOSTAT_BENCH=1 $(GO) test -count=1 -v -timeout 30m -run 'QuietWeeks' ./internal/detect
 
 .PHONY: soak
-soak: build ## slow: 20 game days of each fault, 100 kills under load, 10 million pattern comparisons, an hour's loop, fuzzing
-	HOMEOSTAT_GAMEDAYS=20 $(GO) test -timeout 2h -run TestGameDays -v ./cmd/homeostat
-	HOMEOSTAT_SOAK=1 $(GO) test -timeout 4h -run 'Soak|Kill|Crash' -v ./eventpattern ./internal/... ./automation ./cmd/homeostat
-	@for f in automation:FuzzParse automation:FuzzReferences automation:FuzzPath automation:FuzzPattern eventpattern:FuzzTransform internal/runbook:FuzzCalendar; do \
-		echo "fuzzing $$f for $(FUZZTIME)"; $(GO) test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(FUZZTIME) ./$${f%%:*} || exit 1; done
+soak: build tools-test ## slow: game days, kills, replays, property tests and an hour and more of fuzzing, with a summary; DAYS=n FUZZTIME=10m PARTS=regex
+	GO=$(GO) DAYS=$(DAYS) FUZZTIME=$(FUZZTIME) PARTS='$(PARTS)' ./deploy/soak.sh
 
 .PHONY: clean
 clean: ## remove what was built
