@@ -104,7 +104,7 @@ type Needs struct {
 	Chain      Chain
 	Conditions Conditions
 	Calendars  func(ctx context.Context, arn string, at time.Time) (closed string, err error) // why a Change Calendar of Systems Manager is closed, "" while it is open; nil: none can be asked
-	Entities   func(ctx context.Context) ([]signal.Entity, error) // what is watched, for the blast radius; nil: nothing is known of it
+	Entities   func(ctx context.Context) ([]signal.Entity, error)                             // what is watched, for the blast radius; nil: nothing is known of it
 }
 
 // Runbooks carries executions. Safe for concurrent use.
