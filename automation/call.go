@@ -238,7 +238,7 @@ func withComment(text, comment string) string {
 func (f *frame) tell(ctx context.Context, s Step, e Entry, begun bool, c Call) (Entry, error) {
 	if able, ok := f.w.Hands.(Able); ok {
 		if err := able.Able(c); err != nil {
-			e.Would = "can't be run here: " + err.Error()
+			e.Would = "do nothing: " + err.Error() // it can't be run here
 			return f.ended(ctx, e, Success, "")
 		}
 	}

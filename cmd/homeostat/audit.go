@@ -64,7 +64,7 @@ Exit status: 0 when the chain is whole, 1 when it isn't (the first bad entry is 
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&data, "data", "", "data `folder`; $XDG_STATE_HOME/homeostat when empty")
+	cmd.Flags().StringVar(&data, "data", "", "data folder `DIR`; $XDG_STATE_HOME/homeostat when empty")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
 }

@@ -43,7 +43,11 @@ func anomalyCommand() *cobra.Command {
 	f.add(ls)
 	ls.Flags().StringVar(&state, "state", "", "only `STATE`: open or ended")
 	ls.Flags().StringVar(&incident, "incident", "", "only of this incident, by `ID`")
-	return group(&cobra.Command{Use: "anomaly", Short: "What detectors found"}, ls,
+	return group(&cobra.Command{
+		Use: "anomaly", Short: "What detectors found",
+		Long: `What detectors found in the figures of entities. Unusual access, which 'homeostat event list --type "Unusual Access"' lists, is
+muted and confirmed here too, by its id (an-...).`,
+	}, ls,
 		anomalyJudge("mute", "Say that an anomaly wasn't worth an event",
 			"Says that an anomaly, or unusual access, wasn't worth an event. The threshold of the model that found it rises so far that\nthe same again is none; it holds until the next mute or confirm. Unusual access ends and is learnt as ordinary, and the user's\nthreshold rises.", "is muted"),
 		anomalyJudge("confirm", "Say that an anomaly was worth an event",

@@ -63,7 +63,7 @@ Status 1 when something is altered or missing.`,
 			return nil
 		},
 	}
-	verify.Flags().StringVar(&key, "key", "", "`file` with CloudTrail's public keys")
+	verify.Flags().StringVar(&key, "key", "", "`FILE` with CloudTrail's public keys")
 	verify.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	cmd.AddCommand(verify)
 	return cmd

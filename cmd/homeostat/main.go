@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -52,8 +53,6 @@ configuration's mode both say so; the default is observe.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       version,
-
-		SuggestionsMinimumDistance: 2,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -91,6 +90,7 @@ configuration's mode both say so; the default is observe.`,
 // group makes cmd a command that only holds others: alone it prints its help, and a name that it doesn't hold is wrong usage.
 func group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
 	cmd.AddCommand(subs...)
+	cmd.SuggestionsMinimumDistance = 2
 	cmd.Args = func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return nil
@@ -109,10 +109,18 @@ func group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
 func usageErrors(cmd *cobra.Command) {
 	if args := cmd.Args; args != nil {
 		cmd.Args = func(c *cobra.Command, a []string) error {
-			if err := args(c, a); err != nil {
-				return &exitError{2, fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
+			err := args(c, a)
+			if err == nil {
+				return nil
 			}
-			return nil
+			switch {
+			case c.HasSubCommands():
+			case len(c.ValidArgs) > 0:
+				err = fmt.Errorf("%s: want one of %s", strings.TrimSpace(c.Name()+" "+strings.Join(a, " ")), strings.Join(c.ValidArgs, ", "))
+			default: // what is needed says more than how many were counted
+				err = fmt.Errorf("%s given; usage: %s", count(len(a), "argument"), c.UseLine())
+			}
+			return &exitError{2, fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
 		}
 	}
 	for _, c := range cmd.Commands() {

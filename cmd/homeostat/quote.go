@@ -90,7 +90,7 @@ func detectorQuote() *cobra.Command {
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().StringVar(&file, "config", "", "configuration `file`; none means the detectors that run without one")
+	cmd.Flags().StringVar(&file, "config", "", "configuration `FILE`; none means the detectors that run without one")
 	cmd.Flags().IntVar(&entities, "entities", 0, "for `N` entities of each detector")
 	cmd.Flags().IntVar(&series, "series", 0, "for `N` series of each entity, where a detector has a model for each; one for each selector when 0")
 	return cmd

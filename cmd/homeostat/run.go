@@ -47,9 +47,9 @@ would do and changes nothing.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&file, "config", "", "configuration `file`; none is fine")
-	f.StringVar(&data, "data", "", "data `folder`; data.dir of the configuration, else $XDG_STATE_HOME/homeostat")
-	f.StringVar(&listen, "listen", "", "`address` and port; listen of the configuration, else 127.0.0.1:8080")
+	f.StringVar(&file, "config", "", "configuration `FILE`; none is fine")
+	f.StringVar(&data, "data", "", "data folder `DIR`; data.dir of the configuration, else $XDG_STATE_HOME/homeostat")
+	f.StringVar(&listen, "listen", "", "address and port `ADDR`; listen of the configuration, else 127.0.0.1:8080")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd
 }

@@ -49,8 +49,8 @@ Metrics are lines on standard output.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&root, "root", sagemaker.DefaultRoot, "`folder` that stands for /opt/ml")
-	f.StringVar(&algorithm, "algorithm", "", "`name` of the algorithm, where the hyperparameters don't tell")
+	f.StringVar(&root, "root", sagemaker.DefaultRoot, "`DIR` that stands for /opt/ml")
+	f.StringVar(&algorithm, "algorithm", "", "`NAME` of the algorithm, where the hyperparameters don't tell")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd
 }
@@ -94,9 +94,9 @@ The algorithm is the one that trained the model, unless --algorithm names one.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&root, "root", sagemaker.DefaultRoot, "`folder` that stands for /opt/ml")
-	f.StringVar(&algorithm, "algorithm", "", "`name` of the algorithm, in place of the model's own")
-	f.StringVar(&listen, "listen", "0.0.0.0:8080", "`address` and port")
+	f.StringVar(&root, "root", sagemaker.DefaultRoot, "`DIR` that stands for /opt/ml")
+	f.StringVar(&algorithm, "algorithm", "", "`NAME` of the algorithm, in place of the model's own")
+	f.StringVar(&listen, "listen", "0.0.0.0:8080", "address and port `ADDR`")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd
 }

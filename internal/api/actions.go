@@ -100,7 +100,7 @@ func (s *Server) actions(d huma.API) {
 			}
 			return newOne(s.loop.Runbooks.Runbook(ctx, in.Name))
 		})
-	decide("cancel", "Cancel an execution", "Ends one after the step that it is at.", signal.Operator,
+	decide("cancel", "Cancel an execution", "Ends one: the step that it is at is stopped, and the document's cancel path runs.", signal.Operator,
 		func(ctx context.Context, id, by, note string) error {
 			return s.loop.Decisions.Cancel(ctx, id, by, note)
 		})

@@ -66,7 +66,7 @@ func (c *Console) actions() {
 		if c.loop.Decisions == nil {
 			return "", errAbsent
 		}
-		return "Cancelled. It ends after the step that it is at.", c.loop.Decisions.Cancel(ctx, r.PathValue("id"), by, note)
+		return "Cancelled. The step that it is at is stopped.", c.loop.Decisions.Cancel(ctx, r.PathValue("id"), by, note)
 	})
 	judge := func(do signal.OrderKind, said string) {
 		act("/anomalies/{id}/"+string(do), signal.Operator, func(ctx context.Context, r *http.Request, by, note string) (string, error) {

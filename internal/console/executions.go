@@ -63,8 +63,7 @@ func (v executionView) title() string { return v.Runbook + " on " + v.Entity }
 // stepRow is a step of an execution.
 type stepRow struct {
 	ID, Name, Action, Effect, State, Tone, Would, Error, Took, Attempt string
-	Unable                                                             bool // Would says why it can't
-	Depth                                                              int  // how many documents it is nested in
+	Depth                                                              int // how many documents it is nested in
 	Began                                                              time.Time
 	Inputs, Outputs                                                    []pair
 }
@@ -100,7 +99,7 @@ func (c *Console) execution(ctx context.Context, r *http.Request) (titled, error
 	for _, s := range x.Steps {
 		row := stepRow{
 			ID: s.ID, Name: s.Name, Action: s.Action, Effect: s.Effect, State: s.State, Tone: stateTone(s.State), Would: s.Would, Error: s.Error,
-			Unable: strings.HasPrefix(s.Would, unable), Depth: strings.Count(s.Name, "/"), Began: s.Began, Inputs: pairs(s.Inputs), Outputs: pairs(s.Outputs),
+			Depth: strings.Count(s.Name, "/"), Began: s.Began, Inputs: pairs(s.Inputs), Outputs: pairs(s.Outputs),
 		}
 		if !s.Ended.IsZero() && !s.Began.IsZero() {
 			row.Took = length(s.Ended.Sub(s.Began))
@@ -113,17 +112,9 @@ func (c *Console) execution(ctx context.Context, r *http.Request) (titled, error
 	return v, nil
 }
 
-// unable is how a step begins that says why it would do nothing.
-const unable = "can't be run here"
-
-// wouldWords says what an execution would do, or why it can't; what several steps say is said once.
+// wouldWords says what an execution would do; what several steps say is said once.
 func wouldWords(would string) string {
-	said := strings.Split(would, "; ")
-	said = slices.Compact(said)
-	if strings.HasPrefix(said[0], unable) {
-		return strings.Join(said, "; ")
-	}
-	return "would " + strings.Join(said, "; ")
+	return "would " + strings.Join(slices.Compact(strings.Split(would, "; ")), "; ")
 }
 
 // pairs lists a map by name; what isn't text is written as JSON.

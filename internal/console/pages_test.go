@@ -467,8 +467,8 @@ func TestFiguresAreWrittenForPeople(t *testing.T) {
 
 func TestWhatAnExecutionWouldDoIsSaidOnce(t *testing.T) {
 	for would, want := range map[string]string{
-		"end process 4242; tell ana":                              "would end process 4242; tell ana",
-		unable + ": no aws.region; " + unable + ": no aws.region": unable + ": no aws.region",
+		"end process 4242; tell ana":                           "would end process 4242; tell ana",
+		"do nothing: no aws.region; do nothing: no aws.region": "would do nothing: no aws.region",
 	} {
 		if got := wouldWords(would); got != want {
 			t.Errorf("%q, want %q", got, want)
