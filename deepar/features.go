@@ -165,18 +165,21 @@ func sinCos(turn float64) (sin, cos float64) {
 	return -float64(x * s), -c
 }
 
-// scaleOf is by what the window of series p that ends before step t, and is n long, is divided.
+// scaleOf is by what the window of series p that ends before step t, and is n long, is divided: the mean absolute value of its
+// context, or of the whole series where that is nothing. A window can be near 0 where the rest of its series isn't: a thousandth
+// of the series' own scale is the least, so that no value of a series of n comes to more than 1000 n, with which float32 computes.
+// Values are never cut.
 func (p *prepared) scaleOf(l Likelihood, t, n int) float64 {
 	if !l.scaled() {
 		return 1
 	}
 	if s, ok := meanAbs(p.target[max(0, t-n):max(0, t)]); ok {
-		return s
+		return max(s, p.scale*leastScale)
 	}
 	return p.scale
 }
 
-const maxScaled = 1e6 // bounds an input: a window can be near 0 where the rest of its series isn't
+const leastScale = 1e-3
 
 // fill makes the inputs of step t, without embeddings. x has the model's width less those. value tells what stood a step at t' < t,
 // scaled; nil reads the series.
@@ -190,7 +193,7 @@ func (sp *spec) fill(x []float32, p *prepared, t int, scale float64, value func(
 		case value != nil && at >= len(p.filled):
 			x[j] = value(at)
 		default:
-			x[j] = float32(min(max(p.filled[at]*inv, -maxScaled), maxScaled))
+			x[j] = float32(p.filled[at] * inv)
 		}
 	}
 	j := len(sp.Lags)
@@ -207,7 +210,7 @@ func (sp *spec) fill(x []float32, p *prepared, t int, scale float64, value func(
 	x[j] = float32((log64(scale) - sp.LogMean) / sp.LogScale)
 	j++
 	for k, f := range p.dyn {
-		x[j] = float32(min(max((f[t]-sp.DynMean[k])/sp.DynScale[k], -maxScaled), maxScaled))
+		x[j] = float32((f[t] - sp.DynMean[k]) / sp.DynScale[k])
 		j++
 	}
 	clear(x[j:])
@@ -221,6 +224,25 @@ func CheckSeries(series []Series, c Config) error {
 		return err
 	}
 	return checkSeries(&c, series)
+}
+
+// CheckHistories says what keeps each of histories from being forecast by a model of c that learned from train, which CheckSeries has
+// been through; up to twenty mistakes, each with the place of its series.
+func CheckHistories(train, histories []Series, c Config) error {
+	c.setDefaults()
+	m := &Model{config: c, spec: newSpec(&c, train)}
+	var errs []error
+	for i := range histories {
+		if len(errs) >= maxErrors {
+			errs = append(errs, errors.New("and perhaps more"))
+			break
+		}
+		s := &histories[i]
+		if err := errors.Join(checkGrid(&c, &train[0], s), m.Check(s)); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", s.place(i), err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // checkTraining returns the series that are learned from: those longer than the prediction length.

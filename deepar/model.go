@@ -52,9 +52,22 @@ func (m *Model) Check(s *Series) error {
 		if err := checkDynamic(s, len(m.spec.DynMean), len(s.Target)+c.PredictionLength); err != nil {
 			return fmt.Errorf("%w: %w", ErrSeries, err)
 		}
+		for j := range m.spec.DynMean {
+			for t, v := range s.DynamicFeat[j] {
+				if math.Abs(v-m.spec.DynMean[j]) > farthest*m.spec.DynScale[j] {
+					return fmt.Errorf("%w: dynamic_feat[%d][%d]: %v, the model was trained with values about %.3g that vary by %.3g", ErrSeries, j, t, v, m.spec.DynMean[j], m.spec.DynScale[j])
+				}
+			}
+		}
 	}
 	return nil
 }
+
+// farthest is how many standard deviations a feature may lie from what the model was trained with: it knows nothing of the like.
+const farthest = 1e6
+
+// maxDrawn bounds what is drawn, in scales: a heavy tail's farthest draws are fed back, and would leave float32.
+const maxDrawn = 1e6
 
 // Samples are paths that a series may take, drawn from the model.
 type Samples struct {
@@ -148,7 +161,7 @@ func (m *Model) Sample(ctx context.Context, s *Series, paths int, seed uint64) (
 		st.step()
 		for r := range paths {
 			v := c.Likelihood.sample(st.out[r*outWidth:], scale, &rngs[r])
-			v = min(max(v, -maxScaled), maxScaled)
+			v = min(max(v, -maxDrawn), maxDrawn)
 			drawn[r*h+t] = float32(v)
 			out.Paths[r][t] = float64(v * scale)
 		}

@@ -285,8 +285,7 @@ func (t *trainer) shard(p *pass, i int, number uint64) {
 				continue
 			}
 			o := (st*p.rows + row) * outWidth
-			y := min(max(d.p.target[at]/d.scale, -maxScaled), maxScaled)
-			s.loss += c.Likelihood.loss(p.out[o:], y, d.scale, &grad)
+			s.loss += c.Likelihood.loss(p.out[o:], d.p.target[at]/d.scale, d.scale, &grad)
 			s.values++
 			for j := range outs {
 				p.dout[o+j] = float32(grad[j])

@@ -246,6 +246,56 @@ func TestTrainRefuses(t *testing.T) {
 	}
 }
 
+// TestNothingIsCut: a spike a million million times its neighbours goes through the network as it is, and what is learned and
+// forecast stays numbers. So do gaps of a week and constants.
+func TestNothingIsCut(t *testing.T) {
+	nan := math.NaN()
+	spike := waves(1, 400)[0]
+	for i := range spike.Target {
+		spike.Target[i] *= 1e-9
+	}
+	spike.Target[100] = 1e9
+	gap := waves(1, 400)[0]
+	for i := 100; i < 100+7*24; i++ {
+		gap.Target[i] = nan
+	}
+	series := []Series{spike, gap, {Start: spike.Start, Target: slices.Repeat([]float64{7}, 400)}, {Start: spike.Start, Target: slices.Repeat([]float64{0}, 400)}}
+	for _, l := range []Likelihood{StudentT, Gaussian, DeterministicL1} {
+		c := small()
+		c.Likelihood = l
+		m, err := Train(t.Context(), series, c, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", l, err)
+		}
+		if math.IsNaN(m.FinalLoss()) || math.IsInf(m.FinalLoss(), 0) {
+			t.Errorf("%s: loss %v", l, m.FinalLoss())
+		}
+		for i := range series {
+			got, err := m.Sample(t.Context(), &series[i], 4, 1)
+			if err != nil {
+				t.Fatalf("%s, series %d: %v", l, i, err)
+			}
+			for _, v := range got.Mean() {
+				if math.IsNaN(v) || math.IsInf(v, 0) {
+					t.Fatalf("%s, series %d: forecast %v", l, i, v)
+				}
+			}
+		}
+		c.setDefaults()
+		p := prepare(&c, &m.spec, &spike, 0)
+		x := make([]float32, m.spec.width(&c))
+		for _, at := range []int{101, 124, 200} {
+			scale := p.scaleOf(l, at, 12)
+			m.spec.fill(x, p, at, scale, nil)
+			for j, lag := range m.spec.Lags {
+				if want := float32(spike.Target[max(at-lag, 0)] / scale); at >= lag && math.Abs(float64(x[j]-want)) > 1e-6*math.Abs(float64(want)) {
+					t.Errorf("%s: step %d, lag %d: %v, want %v", l, at, lag, x[j], want)
+				}
+			}
+		}
+	}
+}
+
 func TestSampleRefusesWhatDoesNotFit(t *testing.T) {
 	series := waves(4, 80)
 	for i := range series {
@@ -257,12 +307,13 @@ func TestSampleRefusesWhatDoesNotFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, do := range map[string]func(s *Series){
-		"cat[0]: 4, the model was trained with 0 to 3": func(s *Series) { s.Cat = []int{4} },
-		"cat: 0 categories":                            func(s *Series) { s.Cat = nil },
-		"dynamic_feat[0]: 85 values, want 86":          func(s *Series) { s.DynamicFeat = [][]float64{make([]float64, 85)} },
-		"dynamic_feat: 0 features, want 1":             func(s *Series) { s.DynamicFeat = nil },
-		"target is empty":                              func(s *Series) { s.Target = nil },
-		"all 1 values are missing":                     func(s *Series) { s.Target = []float64{math.NaN()} },
+		"cat[0]: 4, the model was trained with 0 to 3":                         func(s *Series) { s.Cat = []int{4} },
+		"cat: 0 categories":                                                    func(s *Series) { s.Cat = nil },
+		"dynamic_feat[0]: 85 values, want 86":                                  func(s *Series) { s.DynamicFeat = [][]float64{make([]float64, 85)} },
+		"dynamic_feat: 0 features, want 1":                                     func(s *Series) { s.DynamicFeat = nil },
+		"dynamic_feat[0][3]: 1e+09, the model was trained with values about 0": func(s *Series) { s.DynamicFeat[0][3] = 1e9 },
+		"target is empty":                                                      func(s *Series) { s.Target = nil },
+		"all 1 values are missing":                                             func(s *Series) { s.Target = []float64{math.NaN()} },
 	} {
 		s := series[0]
 		s.DynamicFeat = [][]float64{make([]float64, 86)}

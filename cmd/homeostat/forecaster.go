@@ -23,8 +23,12 @@ type forecaster struct {
 
 // forecast returns a forecast for each history, and the sentence that says where it came from.
 func (m *forecaster) forecast(ctx context.Context, model string) ([]*forecast.Forecast, []string, error) {
-	if err := deepar.CheckSeries(m.train, deepar.Config{Freq: m.freq, PredictionLength: m.horizon, Epochs: 1}); err != nil {
+	c := deepar.Config{Freq: m.freq, PredictionLength: m.horizon, Epochs: 1}
+	if err := deepar.CheckSeries(m.train, c); err != nil {
 		return nil, nil, &exitError{2, err} // whichever the model: a mistake is told, not forecast around
+	}
+	if err := deepar.CheckHistories(m.train, m.histories, c); err != nil {
+		return nil, nil, &exitError{2, err}
 	}
 	began := time.Now()
 	windows := m.windows()

@@ -3,6 +3,7 @@ package sagemaker
 import (
 	"bytes"
 	"cmp"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,6 +37,24 @@ func (j *Job) Parameters() *Parameters { return &Parameters{has: j.Has} }
 func (j *Job) Channel(name string) (*Channel, bool) {
 	c, ok := j.channels[name]
 	return c, ok
+}
+
+// Require returns the channel of that name, or the error that the job has none.
+func (j *Job) Require(name string) (*Channel, error) {
+	c, ok := j.channels[name]
+	if !ok {
+		return nil, &ConfigError{Err: fmt.Errorf("no channel %s", name)}
+	}
+	return c, nil
+}
+
+// Save puts a model into the folder of models, whole or not at all, and returns its size in bytes.
+func (j *Job) Save(name string, m encoding.BinaryMarshaler) (size int, err error) {
+	b, err := m.MarshalBinary()
+	if err != nil {
+		return 0, err
+	}
+	return len(b), writeFile(filepath.Join(j.ModelDir, name), b)
 }
 
 // Leads says that this host speaks for the job: the first of its hosts.

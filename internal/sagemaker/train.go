@@ -66,7 +66,7 @@ func train(ctx context.Context, c TrainConfig, log *slog.Logger) (err error) {
 	}
 	b, merr := json.Marshal(manifest{Algorithm: a.Name, Format: 1})
 	if merr == nil {
-		merr = WriteFile(filepath.Join(j.ModelDir, manifestName), append(b, '\n'))
+		merr = writeFile(filepath.Join(j.ModelDir, manifestName), append(b, '\n'))
 	}
 	if err == nil && merr == nil {
 		log.InfoContext(ctx, "training has ended", "algorithm", a.Name, "took", time.Since(began).Round(time.Millisecond).String())
@@ -74,8 +74,8 @@ func train(ctx context.Context, c TrainConfig, log *slog.Logger) (err error) {
 	return errors.Join(err, merr)
 }
 
-// WriteFile puts b at path so that it is there whole or not at all.
-func WriteFile(path string, b []byte) error {
+// writeFile puts b at path so that it is there whole or not at all.
+func writeFile(path string, b []byte) error {
 	f, err := os.Create(path + ".new")
 	if err != nil {
 		return err

@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -112,9 +111,9 @@ func train(ctx context.Context, j *sagemaker.Job) error {
 	if err != nil {
 		return err
 	}
-	ch, ok := j.Channel("train")
-	if !ok {
-		return &sagemaker.ConfigError{Err: errors.New("no channel train")}
+	ch, err := j.Require("train")
+	if err != nil {
+		return err
 	}
 	if !j.Leads() {
 		return nil
@@ -141,11 +140,7 @@ func train(ctx context.Context, j *sagemaker.Job) error {
 	if err != nil {
 		return err
 	}
-	b, err := m.MarshalBinary()
-	if err != nil {
-		return err
-	}
-	if err := sagemaker.WriteFile(filepath.Join(j.ModelDir, modelFile), b); err != nil {
+	if _, err := j.Save(modelFile, m); err != nil {
 		return err
 	}
 	j.Metric("train:final_loss", "loss", m.FinalLoss())

@@ -14,7 +14,6 @@ import (
 	"io"
 	"math"
 	"net/netip"
-	"path/filepath"
 	"strings"
 
 	"homeostat/internal/sagemaker"
@@ -51,9 +50,9 @@ func train(ctx context.Context, j *sagemaker.Job) error {
 	if err != nil {
 		return err
 	}
-	ch, ok := j.Channel("train")
-	if !ok {
-		return &sagemaker.ConfigError{Err: errors.New("no channel train")}
+	ch, err := j.Require("train")
+	if err != nil {
+		return err
 	}
 	if !j.Leads() {
 		return nil
@@ -81,11 +80,8 @@ func train(ctx context.Context, j *sagemaker.Job) error {
 	if err != nil {
 		return err
 	}
-	b, err := m.MarshalBinary()
-	if err != nil {
-		return err
-	}
-	return sagemaker.WriteFile(filepath.Join(j.ModelDir, modelFile), b)
+	_, err = j.Save(modelFile, m)
+	return err
 }
 
 // readPairs reads a channel whole: training takes its pairs in another order each epoch.

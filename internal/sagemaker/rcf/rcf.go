@@ -59,9 +59,9 @@ func train(ctx context.Context, j *sagemaker.Job) error {
 	if err != nil {
 		return err
 	}
-	ch, ok := j.Channel("train")
-	if !ok {
-		return &sagemaker.ConfigError{Err: errors.New("no channel train")}
+	ch, err := j.Require("train")
+	if err != nil {
+		return err
 	}
 	host, hosts := max(slices.Index(j.Hosts, j.Host), 0), max(len(j.Hosts), 1)
 	rows := rows{ch: ch, dim: c.dim}
@@ -78,14 +78,11 @@ func train(ctx context.Context, j *sagemaker.Job) error {
 	case err != nil:
 		return err
 	}
-	b, err := f.MarshalBinary()
+	size, err := j.Save("forest-"+j.Host+".rcf", f)
 	if err != nil {
 		return err
 	}
-	if err := sagemaker.WriteFile(filepath.Join(j.ModelDir, "forest-"+j.Host+".rcf"), b); err != nil {
-		return err
-	}
-	j.Log.InfoContext(ctx, "forest grown", "points", rows.n, "trees", f.NumTrees(), "bytes", len(b))
+	j.Log.InfoContext(ctx, "forest grown", "points", rows.n, "trees", f.NumTrees(), "bytes", size)
 	if stopped {
 		return &sagemaker.StoppedError{Cause: context.Cause(ctx)}
 	}

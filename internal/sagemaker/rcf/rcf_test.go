@@ -21,6 +21,7 @@ import (
 
 	"homeostat/internal/sagemaker"
 	"homeostat/internal/sagemaker/rcf"
+	"homeostat/internal/sagemaker/sagemakertest"
 )
 
 // write puts files below dir.
@@ -196,17 +197,7 @@ func TestTrainingRefuses(t *testing.T) {
 // serve trains on a cloud and serves the model.
 func serve(t *testing.T, dir string, env map[string]string) *httptest.Server {
 	t.Helper()
-	p, name, err := sagemaker.Load(os.DirFS(filepath.Join(dir, "model")), []sagemaker.Algorithm{rcf.Algorithm()}, "")
-	if err != nil || name != "rcf" {
-		t.Fatalf("%q, %v", name, err)
-	}
-	s, err := sagemaker.NewServer(p, func(name string) string { return env[name] }, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	hs := httptest.NewServer(s)
-	t.Cleanup(hs.Close)
-	return hs
+	return sagemakertest.Serve(t, dir, rcf.Algorithm(), env)
 }
 
 func model(t *testing.T) string {
