@@ -8,9 +8,9 @@ import (
 // decide turns scores and news into threshold, grade and change.
 //
 // After a model's first day an anomaly begins with a point that is fresh news, stronger than the rate of false alarms that the
-// user names allows; or with the fifth in a row that is strange, as a leak is never news. It goes on while points score above a lower threshold of their own, and only a point that is fresh again
-// has a grade: who counts graded points counts pieces of news. In the first day, and with the seed's percentile, it takes
-// several points in a row above a threshold of the score.
+// user names allows; or with the fifth in a row that is strange, as a leak is never news. It goes on while points score above a
+// lower threshold of their own, and only a point that is fresh again has a grade: who counts graded points counts pieces of news.
+// In the first day, and with the seed's percentile, it takes several points in a row above a threshold of the score.
 func (m *Model) decide() {
 	s, v := &m.state, &m.verdict
 	v.Change, v.Grade, v.Lasting = Nothing, 0, false
@@ -25,7 +25,7 @@ func (m *Model) decide() {
 		s.ByNews = s.Open
 	}
 	if m.matters(false) {
-		m.news.heard(m.strength)
+		m.news.heard(m.novelty, m.fresh)
 	}
 	if s.Seen >= warmUp { // before, everything is new, and a score tells nothing of those to come
 		m.scores.add(min(m.sharp, s.Threshold+s.Mean))
@@ -41,12 +41,6 @@ func (m *Model) breaks() bool {
 func (m *Model) decideByNews() {
 	s, v := &m.state, &m.verdict
 	least := m.strengthLeast()
-	if m.fresh && m.matters(false) {
-		m.strengths.add(min(m.strength, least+strengthPrior))
-	} else {
-		m.strengths.add(0)
-	}
-	s.Tired = max(0, s.Tired-tiredStep*m.c.Alarms.perPoint(m.interval()))
 	news := m.fresh && m.strength > least && m.matters(false)
 	judged := s.Bias * max(0, s.Threshold-ordinary)
 	v.Threshold = s.Threshold + judged
@@ -82,31 +76,21 @@ func (m *Model) decideByNews() {
 	}
 	v.Grade = grade(max(m.strength, least), least/2, least)
 	v.Threshold = min(v.Threshold, v.Score)
-	s.Tired = min(s.Tired+tiredStep, tiredMost)
 	if v.Change == Began {
 		copy(s.Told[1:], s.Told[:])
 		s.Told[0] = raised{Began: m.now, Strength: m.strength}
 	}
 }
 
-// strengthLeast is how strong news has to be to make an event.
-//
-// Were every channel's record exact and the channels apart from each other, the strength would exceed it as often as Alarms
-// allows; they are neither, so the factor was measured on made load without faults. What it gets wrong for a series is put
-// right by the rule of adaptive conformal inference: each event adds a step, and between events as much is taken away as makes
-// the two equal at the rate that was asked for, so that in the long run no more than that are raised beside those that are
-// stronger still, whatever the series does.
-//
-// Source of the rule: Gibbs and Candès, "Adaptive Conformal Inference Under Distribution Shift", NeurIPS 2021.
+// strengthLeast is how strong news has to be to make an event, for the rate of false alarms that is put up with. How often
+// noise breaks its records by that much doesn't depend on how closely it is sampled, as its points are no freer for it.
 func (m *Model) strengthLeast() float64 {
 	s := &m.state
-	p := m.c.Alarms.perPoint(m.interval())
-	least := strengthPerDecade * -math.Log10(p/float64(len(m.features))) // each feature may be the one that is wrong
-	if m.strengths.count() >= strengthsLeast {
-		least = max(least, m.strengths.upper(strengthTail, strengthPrior).at(p))
-	}
-	least *= 1 + coldNews*max(0, 1-float64(s.Last-s.First)/dayMs)
-	return least*(1+s.Bias) + s.Tired
+	weekly := m.c.Alarms.Count * float64(7*24*time.Hour) / float64(m.c.Alarms.Per)
+	share := weekly / float64(len(m.features)) // each feature may be the one that is wrong
+	least := max(newsFloor, newsLeast-newsFold*math.Log(share))
+	least *= 1 + coldNews*max(0, 1-float64(s.Last-s.First)/coldNewsTime)
+	return least * (1 + s.Bias)
 }
 
 // decideByScore is the rule of the first day, and of percentiles.

@@ -11,8 +11,8 @@
 //     experts whose forecasts are mixed as their errors of late deserve; the band is what residuals have been (feature.go)
 //   - the score, which ranks points: a Random Cut Forest's, the mean over shingles of 1, 2, 4 and 8 points, plus how rare the
 //     features find the point (model.go)
-//   - news, which decides: channels that each know how rare their own word is agree, and nothing as strong was there of late
-//     (news.go)
+//   - how new it is: how far the features go beyond what they have ever been, seen in several ways (record.go)
+//   - news, which decides: nothing as new was there of late, and breaking records hasn't become usual (news.go)
 //   - how strong news has to be, for the rate of false alarms that the configuration names; in the first day, and with a
 //     percentile, several points in a row above a threshold of the score (decide.go)
 //   - begin, going on, end: an anomaly goes on above a lower threshold and ends with its last strange point (decide.go)

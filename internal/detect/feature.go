@@ -38,6 +38,7 @@ const (
 // to a few typical errors, so that a spike leaves hardly a trace, while a new level is followed in tens of points.
 type feature struct {
 	state    featureState
+	records  records
 	residual sketch // of asinh((x - expected) / scale)
 	drift    sketch // of asinh(Drift / Spread)
 	away     sketch // of asinh((x - steady) / Away)
@@ -57,8 +58,6 @@ type featureState struct {
 	Change     float64 // of late, from one point to the next
 	Usual      float64 // the same, over a long time
 	Last       float64
-	Highest    float64 // ever
-	Lowest     float64
 	Negative   bool  // a value below 0 was seen: without one, none is expected
 	Step       int64 // milliseconds between two points
 	Bins       int64 // of a day: as many as points come in one, at most seasonBins; 0 before that is known
@@ -238,22 +237,16 @@ type surprises struct {
 	drift    float64 // the way that the last points have been going
 	away     float64 // x beside what is steady: it stays while a new level is new
 	change   float64 // how restless the value is, or how still
-	beyond   float64 // how far x is beyond all that was seen, in tenths of the range seen
 }
 
 // surprise returns how rare x is.
 func (f *feature) surprise(e expectation, x float64) surprises {
-	s := &f.state
-	r := surprises{
+	return surprises{
 		residual: f.residual.surprise(math.Asinh((x - e.value) / e.scale)),
 		drift:    f.drift.surprise(math.Asinh(f.drifted(e, x) / f.spread())),
 		away:     f.away.surprise(math.Asinh((x - e.steady) / f.steadiness())),
 		change:   f.change.surprise(f.restless(x)),
 	}
-	if out := max(x-s.Highest, s.Lowest-x); out > 0 && s.N > warmUp {
-		r.beyond = min(20, 10*out/max(s.Highest-s.Lowest, 1e-6*max(math.Abs(s.Highest), math.Abs(s.Lowest)), 1e-12))
-	}
-	return r
 }
 
 // steadiness is the typical distance from what is steady, never 0.
@@ -273,9 +266,8 @@ func (f *feature) restless(x float64) float64 {
 func (f *feature) learn(e expectation, t int64, x float64) {
 	s := &f.state
 	if s.N == 0 {
-		s.Fast, s.Slow, s.Last, s.Highest, s.Lowest = x, x, x, x, x
+		s.Fast, s.Slow, s.Last = x, x, x
 	}
-	s.Highest, s.Lowest = max(s.Highest, x), min(s.Lowest, x)
 	s.Negative = s.Negative || x < 0
 	early := 1 / float64(s.N+1) // the first points count as in a plain mean
 	if s.N > 0 {

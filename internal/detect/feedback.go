@@ -87,7 +87,7 @@ func (m *Model) biasAgainst(a Adjustment) float64 {
 	s := &m.state
 	for _, e := range s.Told {
 		if e.Strength > 0 && e.Began == a.Began.UnixMilli() {
-			return 1.02*e.Strength/(m.strengthLeast()-s.Tired)*(1+s.Bias) - 1
+			return 1.02*e.Strength/m.strengthLeast()*(1+s.Bias) - 1
 		}
 	}
 	if reach := s.Threshold - ordinary; reach > 0 && (m.cold() || m.c.Percentile > 0) {

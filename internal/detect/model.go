@@ -59,14 +59,13 @@ const (
 // shingles of 1, 2, 4 and 8 points (a spike shows in the short ones, a broken pattern in the long ones), plus how rare each
 // feature finds the point. The decision is another matter: what matters there is news ([news]).
 type Model struct {
-	c         ModelConfig
-	state     modelState
-	features  []feature
-	forests   []*rcf.Forest
-	scores    sketch // of sharp
-	news      news
-	strengths sketch      // of news that was fresh
-	early     [][]float64 // the first points, until there is a base to count from
+	c        ModelConfig
+	state    modelState
+	features []feature
+	forests  []*rcf.Forest
+	scores   sketch // of sharp
+	news     news
+	early    [][]float64 // the first points, until there is a base to count from
 
 	adjustments []Adjustment // by people
 
@@ -78,8 +77,9 @@ type Model struct {
 	high, low  []float64
 	verdict    Verdict
 	sharp      float64 // the score of this point alone
+	novelty    float64 // of its newest feature
 	strength   float64 // of its news
-	fresh      bool    // nothing as strong was there of late
+	fresh      bool    // nothing as new was there of late
 	now        int64
 }
 
@@ -123,25 +123,18 @@ const (
 	goesOn         = 0.75  // of the way from there to the threshold is where an anomaly stops going on
 	scoreDecay     = 1.0 / 10000
 	tiredDecay     = 1.0 / 500
-	strengthBins   = 600
-	strengthsLeast = 500  // points on record before their tail has a say
-	strengthTail   = 0.01 // of them are the tail
-	strengthPrior  = 1.0  // mean excess in it that few points are thought to have
-	tiredStep      = 0.6  // of strength that news must be stronger after an event
-	tiredMost      = 8.0
 	coldNewsPoints = 240 // that a model has seen before that
-	coldNews       = 1.0 // times as much more is asked of news at first, and less and less of that in the first day
-	// strengthPerDecade is how much stronger news must be where a tenth of the false alarms is allowed.
-	strengthPerDecade = 2.2
-	scoreTop          = 8.0
-	scoreBins         = 800
-	coldRows          = 5                // strange points begin an anomaly in a model's first day, as long as the rule for CPU waits: a job is shorter
-	coldLasting       = 12 * time.Second // that they must come to at short intervals, where a job of seconds is many points
-	coldEffect        = 3                // times Feature.Effect is worth an event in the first day: 15 points of CPU in place of 5
-	coldLeap          = 6                // times Effect, of a share, is strange in the first day whatever the score: 30 points of CPU
-	coldHold          = 3                // times as many strange points as make an anomaly, and they are learnt as the new normal
-	ordinary          = 1.0              // is about the score of what is nothing special
-	neverAtFirst      = 1.2              // a threshold is never below: the score of something ordinary is about 1
+	coldNews       = 9.0 // times as much more is asked of news at first, and less and less of that until coldNewsTime
+	coldNewsTime   = 2 * dayMs
+	scoreTop       = 8.0
+	scoreBins      = 800
+	coldRows       = 5                // strange points begin an anomaly in a model's first day, as long as the rule for CPU waits: a job is shorter
+	coldLasting    = 12 * time.Second // that they must come to at short intervals, where a job of seconds is many points
+	coldEffect     = 3                // times Feature.Effect is worth an event in the first day: 15 points of CPU in place of 5
+	coldLeap       = 6                // times Effect, of a share, is strange in the first day whatever the score: 30 points of CPU
+	coldHold       = 3                // times as many strange points as make an anomaly, and they are learnt as the new normal
+	ordinary       = 1.0              // is about the score of what is nothing special
+	neverAtFirst   = 1.2              // a threshold is never below: the score of something ordinary is about 1
 )
 
 // shingles returns the numbers of points in a row that the forests see as one. With a percentile it is the plain forest of
@@ -166,12 +159,10 @@ func NewModel(c ModelConfig) (*Model, error) {
 		return nil, fmt.Errorf("percentile %v: want at least 50 and less than 100", c.Percentile)
 	}
 	m := &Model{
-		c:         c,
-		features:  make([]feature, n),
-		scores:    newSketch(0, scoreTop, scoreBins, scoreDecay),
-		news:      newNews(len(c.shingles()), c.newsBins()),
-		strengths: newSketch(0, 60, strengthBins, scoreDecay),
-		base:      make([]float64, n), unit: make([]float64, n),
+		c:        c,
+		features: make([]feature, n),
+		scores:   newSketch(0, scoreTop, scoreBins, scoreDecay),
+		base:     make([]float64, n), unit: make([]float64, n),
 		x: make([]float64, n), z: make([]float64, n),
 		expected: make([]expectation, n), far: make([]bool, n),
 		high: make([]float64, n), low: make([]float64, n),
@@ -224,6 +215,7 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 	}
 	v := &m.verdict
 	clear(m.far)
+	m.novelty = 0
 	var rare surprises
 	for i := range m.features {
 		e := m.features[i].expect(t)
@@ -241,9 +233,11 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 			r := m.features[i].surprise(e, m.x[i])
 			m.far[i] = r.away > 0
 			rare.most(r)
+			m.novelty = max(m.novelty, m.features[i].records.novelty(e, t, m.x[i]))
 		}
 	}
 	m.score(rare)
+	m.strength, m.fresh = m.news.judge(t, m.interval(), m.novelty)
 	m.decide()
 	suspects := m.suspects()
 	for i := range m.features {
@@ -260,7 +254,7 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 // score sets Score and Attribution, works out what is news, and lets the forests learn.
 func (m *Model) score(rare surprises) {
 	v := &m.verdict
-	v.Score, m.sharp, m.strength, m.fresh = 0, 0, 0, false
+	v.Score, m.sharp = 0, 0
 	for i := range v.Attribution {
 		v.Attribution[i] = 1 / float64(len(v.Attribution))
 	}
@@ -273,8 +267,7 @@ func (m *Model) score(rare surprises) {
 	m.scale(m.x)
 	clear(v.Attribution)
 	ready, total := 0, 0.0
-	for i, f := range m.forests {
-		m.news.forest[i] = 0
+	for _, f := range m.forests {
 		if len(m.x) > 1 && !m.quick && f.Attribute(m.high, m.low, m.z) == nil {
 			for j := range v.Attribution {
 				v.Attribution[j] += m.high[j] + m.low[j]
@@ -283,7 +276,6 @@ func (m *Model) score(rare surprises) {
 		}
 		if score, err := f.ScoreAndUpdate(m.z); err == nil && score > 0 {
 			v.Score += score
-			m.news.forest[i] = score
 			ready++
 		}
 	}
@@ -303,7 +295,6 @@ func (m *Model) score(rare surprises) {
 		return
 	}
 	m.sharp = v.Score + rareWeight*max(rare.residual, rare.drift)
-	m.strength, m.fresh = m.news.judge(m.now, m.interval(), rare)
 	for _, r := range [...]float64{rare.residual, rare.drift, rare.away, rare.change} {
 		v.Score += eachWeight * min(r, eachMost)
 	}

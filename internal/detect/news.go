@@ -7,18 +7,16 @@ import (
 
 // The constants of news.
 const (
-	newsQuiet  = 12 * time.Hour // in which something as strong makes a point no news
-	newsPoints = 150            // or so many points, where that is longer
-	newsSlots  = 150            // that the time is divided into
-	newsMargin = 0.5            // by which it has to be stronger
-	newsTail   = 0.02           // of what a channel says, on record, is its tail
-	newsPrior  = 0.15           // mean excess in the tail that few points are thought to have
-	newsDecay  = 1.0 / 10000
-	newsLeast  = 50 // points on record before a channel speaks
-	newsTop    = 24.0
-	newsBins   = 1200
-	eventsKept = 16
-	rarityMost = 300.0 // decimals, about as far as a share can be told from 0
+	newsQuiet    = 30 * time.Minute    // in which something as strong makes a point no news
+	newsPoints   = 36                  // or so many points, where that is longer
+	newsSlots    = 36                  // that the time is divided into
+	newsLeast    = 0.2                 // the novelty that makes an event where one false alarm a week is allowed
+	newsFold     = 0.05                // more of it where a share 1/e of the alarms is allowed
+	newsFloor    = 0.05                // and it is never less
+	fatigueTime  = 30 * 24 * time.Hour // in which what was heard counts for a third
+	fatigueShare = 0.1                 // by which novelty counts less for each time it was heard
+	fatigueFull  = 0.3                 // novelty that was heard counts as once; of less, the share
+	eventsKept   = 16
 )
 
 // raised is an event that was told, for the judgements that may follow.
@@ -27,75 +25,44 @@ type raised struct {
 	Strength float64
 }
 
-// news tells what an operator hasn't heard. Every channel (each forest, the value beyond all that was seen, the drift, the
-// distance from what is steady) has a record of what it has said on ordinary and other days, and speaks in the decimal
-// exponent of how rare what it says now is in its own record; that makes them comparable, whatever the series. Their sum is the
-// strength: several channels that agree are worth more than one that shouts. A point is fresh when its strength is clearly
-// above that of every point of late: what goes on, and what comes back, isn't.
+// news tells what an operator hasn't heard. How new a point is, its [records] say. Two things make that news: nothing as new
+// was there in the half hour before, and novelty hasn't become usual itself: of a series that breaks its records all the time,
+// the next one is worth less.
 type news struct {
-	channels []sketch
-	forest   []float64 // of each forest: its score of this point
-	state    newsState
-}
-
-type newsState struct {
-	Strongest [newsSlots]float32 // of the points in each slot of the time of late
+	Strongest [newsSlots]float32 // novelty in each slot of the time of late
 	Slot      int64              // number of the newest slot, from the epoch
+	Heard     float64            // times that something was new, of late
+	Last      int64              // when, Unix milliseconds
 }
 
-// The channels beside the forests.
-const (
-	beyond = iota
-	drifting
-	awayFrom
-	others
-)
-
-func newNews(forests, bins int) news {
-	n := news{channels: make([]sketch, forests+others), forest: make([]float64, forests)}
-	for i := range n.channels {
-		n.channels[i] = newSketch(0, newsTop, bins, newsDecay)
-	}
-	return n
-}
-
-// judge returns how strong the news of this point is, and whether it is fresh, and takes what its channels say on record.
-func (n *news) judge(t int64, interval time.Duration, rare surprises) (strength float64, fresh bool) {
-	for i, score := range n.forest {
-		strength += n.channels[i].rarity(score)
-	}
-	for i, v := range [others]float64{beyond: rare.beyond, drifting: rare.drift, awayFrom: rare.away} {
-		strength += n.channels[len(n.forest)+i].rarity(v)
-	}
-	s := &n.state
+// judge returns how strong the news of a point is that is so new, and whether it is fresh.
+func (n *news) judge(t int64, interval time.Duration, novelty float64) (strength float64, fresh bool) {
 	slot := floorDiv(t, max(newsQuiet/newsSlots, interval*newsPoints/newsSlots).Milliseconds())
-	for s.Slot = max(s.Slot, slot-newsSlots); s.Slot < slot; {
-		s.Slot++
-		s.Strongest[mod(s.Slot, newsSlots)] = 0
+	if n.Slot-slot > newsSlots { // the interval has become known, and slots are longer
+		n.Slot, n.Strongest = slot, [newsSlots]float32{}
+	}
+	for n.Slot = max(n.Slot, slot-newsSlots); n.Slot < slot; {
+		n.Slot++
+		n.Strongest[mod(n.Slot, newsSlots)] = 0
 	}
 	fresh = true
-	for _, r := range s.Strongest {
-		fresh = fresh && strength > float64(r)*(1+newsMargin)
+	for _, s := range n.Strongest {
+		fresh = fresh && novelty > float64(s)
 	}
-	return strength, fresh
+	if t > n.Last {
+		n.Heard *= math.Exp(-float64(t-n.Last) / float64(fatigueTime.Milliseconds()))
+		n.Last = t
+	}
+	return novelty / (1 + fatigueShare*n.Heard), fresh
 }
 
-// heard remembers the strength of a point that could have made an event: what comes after it has to be stronger.
-func (n *news) heard(strength float64) {
-	newest := &n.state.Strongest[mod(n.state.Slot, newsSlots)]
-	*newest = max(*newest, float32(strength))
-}
-
-// rarity returns -log10 of the share of the record that is above v, 0 within all but the tail, and takes v on record.
-func (s *sketch) rarity(v float64) float64 {
-	r := 0.0
-	if s.count() >= newsLeast {
-		if t := s.upper(newsTail, newsPrior); v > t.from {
-			r = min(-math.Log10(t.beyond(v)), rarityMost) // a share too small for a number is 0
-		}
+// heard remembers a point that could have made an event: what comes after it has to be newer.
+func (n *news) heard(novelty float64, fresh bool) {
+	newest := &n.Strongest[mod(n.Slot, newsSlots)]
+	*newest = max(*newest, float32(novelty))
+	if fresh && novelty > newsLeast/2 {
+		n.Heard += min(1, novelty/fatigueFull)
 	}
-	s.add(v)
-	return r
 }
 
 // most keeps the larger of each.
@@ -104,5 +71,4 @@ func (r *surprises) most(o surprises) {
 	r.drift = max(r.drift, o.drift)
 	r.away = max(r.away, o.away)
 	r.change = max(r.change, o.change)
-	r.beyond = max(r.beyond, o.beyond)
 }

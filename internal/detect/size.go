@@ -27,14 +27,6 @@ func (c *ModelConfig) forest(i, shingle int) rcf.Config {
 	return rc
 }
 
-// newsBins returns the steps in which each channel's record is kept: quantiles are read between them, by a bin's mass.
-func (c *ModelConfig) newsBins() int {
-	if c.Small {
-		return newsBins / 4
-	}
-	return newsBins
-}
-
 // Bytes returns what a model comes to hold in memory once it has seen enough, everything counted.
 func (c ModelConfig) Bytes() (int, error) {
 	n := len(c.Features)
@@ -42,8 +34,7 @@ func (c ModelConfig) Bytes() (int, error) {
 		return 0, fmt.Errorf("a model without features")
 	}
 	f := newFeature()
-	total := int(unsafe.Sizeof(Model{})) + 4*scoreBins + 4*strengthBins + 4*c.newsBins()*(len(c.shingles())+others) +
-		n*(int(unsafe.Sizeof(f))+16*8)
+	total := int(unsafe.Sizeof(Model{})) + 4*scoreBins + n*(int(unsafe.Sizeof(f))+16*8)
 	for _, s := range f.sketches() {
 		total += n * 4 * len(s.bins)
 	}

@@ -176,9 +176,8 @@ type modelData struct {
 	Features   []featureState
 	Sketches   [][]sketchData // of each feature
 	Scores     sketchData
-	Channels   []sketchData
-	Strengths  sketchData
-	News       newsState
+	Records    []records // of each feature
+	News       news
 	Early      [][]float64
 	Base, Unit []float64
 	Forests    [][]byte
@@ -191,7 +190,7 @@ type sketchData struct {
 	Bins          []float32
 }
 
-const modelVersion = 2
+const modelVersion = 3
 
 func (s *sketch) data() sketchData { return sketchData{s.weight, s.total, s.bins} }
 
@@ -208,19 +207,17 @@ func (s *sketch) restore(d sketchData) error {
 // give the same verdicts.
 func (m *Model) MarshalBinary() ([]byte, error) {
 	d := modelData{
-		Version: modelVersion, State: m.state, Scores: m.scores.data(), Strengths: m.strengths.data(), News: m.news.state, Early: m.early, Base: m.base, Unit: m.unit,
+		Version: modelVersion, State: m.state, Scores: m.scores.data(), News: m.news, Early: m.early, Base: m.base, Unit: m.unit,
 		Adjustments: m.adjustments,
 	}
 	for i := range m.features {
 		d.Features = append(d.Features, m.features[i].state)
+		d.Records = append(d.Records, m.features[i].records)
 		var data []sketchData
 		for _, s := range m.features[i].sketches() {
 			data = append(data, s.data())
 		}
 		d.Sketches = append(d.Sketches, data)
-	}
-	for i := range m.news.channels {
-		d.Channels = append(d.Channels, m.news.channels[i].data())
 	}
 	for _, f := range m.forests {
 		b, err := f.MarshalBinary()
@@ -241,7 +238,7 @@ func (m *Model) UnmarshalBinary(data []byte) error {
 		return err
 	}
 	n := len(m.features)
-	if d.Version != modelVersion || len(d.Features) != n || len(d.Sketches) != n || len(d.Channels) != len(m.news.channels) || len(d.Forests) != len(m.forests) ||
+	if d.Version != modelVersion || len(d.Features) != n || len(d.Sketches) != n || len(d.Records) != n || len(d.Forests) != len(m.forests) ||
 		len(d.Base) != n || len(d.Unit) != n {
 		return errors.New("a model of another kind or version")
 	}
@@ -249,7 +246,7 @@ func (m *Model) UnmarshalBinary(data []byte) error {
 	copy(m.base, d.Base)
 	copy(m.unit, d.Unit)
 	for i := range m.features {
-		m.features[i].state = d.Features[i]
+		m.features[i].state, m.features[i].records = d.Features[i], d.Records[i]
 		sketches := m.features[i].sketches()
 		if len(d.Sketches[i]) != len(sketches) {
 			return errors.New("a feature of another shape")
@@ -260,13 +257,8 @@ func (m *Model) UnmarshalBinary(data []byte) error {
 			}
 		}
 	}
-	m.news.state = d.News
-	for i := range m.news.channels {
-		if err := m.news.channels[i].restore(d.Channels[i]); err != nil {
-			return err
-		}
-	}
-	if err := errors.Join(m.scores.restore(d.Scores), m.strengths.restore(d.Strengths)); err != nil {
+	m.news = d.News
+	if err := m.scores.restore(d.Scores); err != nil {
 		return err
 	}
 	for i, b := range d.Forests {
