@@ -52,7 +52,7 @@ func (g *gate) guards(ctx context.Context, c automation.Call, mark bool) error {
 		if v, guard, reason = ask(rules.guards, a); v != Allow || !mark {
 			return nil
 		}
-		return markActing(ctx, tx, g.x.ID, time.Now())
+		return markActing(ctx, tx, g.x, entity, time.Now())
 	})
 	if err != nil {
 		return fmt.Errorf("ask the guards: %w", err) // the step is asked for again; nothing was done

@@ -336,9 +336,14 @@ func startTest(t testing.TB, c Config, holds func() (bool, string, error)) *stag
 }
 
 // alert is an event of a rule that fires on host:h.
-func alert(n int, incident string) signal.Event {
+func alert(n int, incident string) signal.Event { return alertOf(n, incident, "host:h") }
+
+// alertOn is one on another host, and of no incident.
+func alertOn(n int, entity signal.EntityID) signal.Event { return alertOf(n, "", entity) }
+
+func alertOf(n int, incident string, entity signal.EntityID) signal.Event {
 	ev, err := signal.NewEvent("history", signal.AlertFiring, fmt.Sprint("al-", n), time.Unix(1e9+int64(n), 0), signal.Alert{
-		Head: signal.Head{ID: fmt.Sprint("al-", n), Entity: "host:h", Cause: []string{}, Severity: signal.Critical, Incident: incident},
+		Head: signal.Head{ID: fmt.Sprint("al-", n), Entity: entity, Cause: []string{}, Severity: signal.Critical, Incident: incident},
 		Rule: "HighCPU",
 	})
 	if err != nil {

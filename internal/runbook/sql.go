@@ -109,7 +109,10 @@ func update(ctx context.Context, tx *sql.Tx, x *execution) error {
 	if n, err := res.RowsAffected(); err != nil || n != 1 {
 		return errors.Join(err, fmt.Errorf("execution %s has ended: %w", x.ID, signal.ErrConflict))
 	}
-	return nil
+	if x.idle {
+		_, err = tx.ExecContext(ctx, `DELETE FROM execution_targets WHERE execution = $1`, x.ID)
+	}
+	return err
 }
 
 // keepDocuments keeps the texts of today for executions that begin with them.
@@ -157,9 +160,11 @@ func facts(ctx context.Context, tx *sql.Tx, x *execution, cooldown time.Duration
 		observed = string(signal.Observe)
 	}
 	var last int64
-	err = tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(acted), 0) FROM executions
-		WHERE entity = $1 AND runbook = $2 AND acted > 0 AND mode <> $3 AND id <> $4`,
-		x.Entity, x.Runbook, observed, x.ID).Scan(&last)
+	err = tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(acted), 0), COALESCE(SUM(CASE WHEN acted > $5 THEN 1 ELSE 0 END), 0) FROM (
+		SELECT acted FROM executions WHERE entity = $1 AND runbook = $2 AND acted > 0 AND mode <> $3 AND id <> $4
+		UNION ALL SELECT t.acted FROM execution_targets t JOIN executions e ON e.id = t.execution
+		WHERE t.entity = $1 AND e.runbook = $2 AND e.mode <> $3 AND e.id <> $4)`,
+		x.Entity, x.Runbook, observed, x.ID, time.Now().Add(-24*time.Hour).UnixMilli()).Scan(&last, &a.Acted)
 	if err != nil {
 		return a, err
 	}
@@ -170,11 +175,6 @@ func facts(ctx context.Context, tx *sql.Tx, x *execution, cooldown time.Duration
 		return a, err
 	}
 	if a.Touched, err = touched(ctx, tx, x, observed, cooldown); err != nil {
-		return a, err
-	}
-	err = tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM executions WHERE entity = $1 AND runbook = $2 AND acted > $3 AND mode <> $4 AND id <> $5`,
-		x.Entity, x.Runbook, time.Now().Add(-24*time.Hour).UnixMilli(), observed, x.ID).Scan(&a.Acted)
-	if err != nil {
 		return a, err
 	}
 	err = tx.QueryRowContext(ctx, `SELECT COALESCE(SUM(failed), 0) FROM runbook_failures WHERE runbook = $1 AND entity = $2`, x.Runbook, x.Entity).Scan(&a.Failed)
@@ -192,8 +192,9 @@ func facts(ctx context.Context, tx *sql.Tx, x *execution, cooldown time.Duration
 
 // touched lists the entities that executions act on, or acted on within the cooldown, x itself left out.
 func touched(ctx context.Context, tx *sql.Tx, x *execution, observed string, cooldown time.Duration) ([]signal.EntityID, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT DISTINCT entity FROM executions
-		WHERE (ended = 0 AND acting = 1 OR acted > $1) AND mode <> $2 AND id <> $3`, time.Now().Add(-cooldown).UnixMilli(), observed, x.ID)
+	rows, err := tx.QueryContext(ctx, `SELECT entity FROM executions WHERE (ended = 0 AND acting = 1 OR acted > $1) AND mode <> $2 AND id <> $3
+		UNION SELECT t.entity FROM execution_targets t JOIN executions e ON e.id = t.execution
+		WHERE (e.ended = 0 AND e.acting = 1 OR t.acted > $1) AND e.mode <> $2 AND e.id <> $3`, time.Now().Add(-cooldown).UnixMilli(), observed, x.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -209,9 +210,14 @@ func touched(ctx context.Context, tx *sql.Tx, x *execution, observed string, coo
 	return out, rows.Err()
 }
 
-// markActing notes that x is about to act.
-func markActing(ctx context.Context, tx *sql.Tx, id string, now time.Time) error {
-	_, err := tx.ExecContext(ctx, `UPDATE executions SET acting = 1, acted = $2 WHERE id = $1`, id, ms(now))
+// markActing notes that x is about to act on an entity: its own, or one of its targets.
+func markActing(ctx context.Context, tx *sql.Tx, x *execution, entity signal.EntityID, now time.Time) error {
+	_, err := tx.ExecContext(ctx, `UPDATE executions SET acting = 1, acted = $2 WHERE id = $1`, x.ID, ms(now))
+	if err != nil || entity == x.Entity {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO execution_targets (execution, entity, acted) VALUES ($1, $2, $3)
+		ON CONFLICT (execution, entity) DO UPDATE SET acted = excluded.acted`, x.ID, entity, ms(now))
 	return err
 }
 
@@ -356,7 +362,7 @@ func answersOf(ctx context.Context, q querier, id string) (map[string][]automati
 // Prune takes away executions, with their journals, that ended before a moment: limit of them at most. It returns how many.
 func (r *Runbooks) Prune(ctx context.Context, tx *sql.Tx, before time.Time, limit int) (int, error) {
 	const old = "SELECT id FROM executions WHERE ended > 0 AND ended < $1 ORDER BY ended, id LIMIT $2"
-	for _, table := range []string{"answers", "steps"} {
+	for _, table := range []string{"answers", "steps", "execution_targets"} {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE execution IN ("+old+")", ms(before), limit); err != nil {
 			return 0, err
 		}

@@ -36,6 +36,9 @@ func TestRunbookRunsForEachTarget(t *testing.T) {
 		}
 		return s.await(t, id, ended)
 	}
+	if x := run("ParameterValues", "host:elsewhere"); x.State != signal.Success || len(s.world.changes()) != 1 {
+		t.Errorf("by list: %+v", x)
+	}
 	x := run("tag:env", "prod")
 	var changed []any
 	for _, st := range x.Steps {
@@ -43,14 +46,18 @@ func TestRunbookRunsForEachTarget(t *testing.T) {
 			changed = append(changed, st.Inputs["Key"])
 		}
 	}
-	if x.State != signal.Success || x.Runbook != "Fix" || !slices.Equal(changed, []any{"host:a", "host:b"}) || len(s.world.changes()) != 2 {
+	if x.State != signal.Success || x.Runbook != "Fix" || !slices.Equal(changed, []any{"host:a", "host:b"}) || len(s.world.changes()) != 3 {
 		t.Errorf("by tag: %v %+v", changed, x)
 	}
-	if x := run("tag:env", "test"); x.State != signal.Refused || !strings.Contains(x.Reason, "blast radius: 2 of the 5") {
-		t.Errorf("three of five: %+v", x)
+	if x := run("tag:env", "test"); x.State != signal.Refused || !strings.Contains(x.Reason, "blast radius: 4 of the 5") {
+		t.Errorf("three more of five: %+v", x)
 	}
-	if x := run("ParameterValues", "host:elsewhere"); x.State != signal.Success || len(s.world.changes()) != 3 {
-		t.Errorf("by list: %+v", x)
+	// What it acted on cools down for the next, too, whoever begins it.
+	if x := s.await(t, s.mustFire(t, alertOn(9, "host:b"), Target{Runbook: "Fix", Mode: signal.Auto}), ended); x.State != signal.Refused || !strings.Contains(x.Reason, "cooldown: Fix acted on host:b") {
+		t.Errorf("%+v", x)
+	}
+	if x := s.await(t, s.mustFire(t, alertOn(10, "host:c"), Target{Runbook: "Fix", Mode: signal.Auto}), ended); x.State != signal.Refused || !strings.Contains(x.Reason, "blast radius: 2 of the 5") {
+		t.Errorf("%+v", x)
 	}
 	for _, bad := range []signal.Start{
 		{Runbook: "Fix", Rate: &signal.RateControl{Targets: []signal.RateTarget{{Key: "ParameterValues", Values: []string{"host:a"}}}, Parameter: "None"}},
