@@ -73,7 +73,7 @@ func do(ctx context.Context, verb string, env func(string) string, dry bool) (an
 	case "collect":
 		return collect(ctx, p, dry)
 	case "drop-caches":
-		return dropCaches(dry || env("SSM_Rehearse") == "true")
+		return dropCaches(dropFile, dry || env("SSM_Rehearse") == "true")
 	case "restart":
 		targets, err := targetsOf(env("SSM_Target"))
 		if err != nil {

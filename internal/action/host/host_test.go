@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,8 +21,7 @@ import (
 	"homeostat/automation"
 )
 
-// TestMain lets the test binary stand for homeostat: `host VERB` does the verb, and `hog` burns one core under a name of its
-// own, deaf to TERM when told to be, until its standard input ends.
+// TestMain lets the test binary stand for homeostat: `host VERB` does the verb.
 func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) == 3 && os.Args[1] == "host":
@@ -30,6 +30,10 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	}
+	// Most of what these tests do is to watch processes for a while.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -101,7 +101,7 @@ func reportMemory(ctx context.Context, within int, limit uint64, grown []Growth,
 	}
 	r.Used = float64(r.UsedBytes) / float64(r.Limit)
 	r.Cached, r.Slab, r.SlabFree = m["Cached"]+m["Buffers"], m["Slab"], m["SReclaimable"]
-	if used, limit, ok := memoryGroup(); ok {
+	if used, limit, ok := memoryGroup(""); ok {
 		r.Group = &group{used, limit}
 	}
 	top, err := Report(ctx, 300*time.Millisecond, n)
@@ -118,16 +118,16 @@ func reportMemory(ctx context.Context, within int, limit uint64, grown []Growth,
 	return r, nil
 }
 
-// memoryGroup is the memory of our control group (version 2), where it has a limit.
-func memoryGroup() (used, limit uint64, ok bool) {
-	text, _ := os.ReadFile("/proc/self/cgroup")
+// memoryGroup is the memory of our control group (version 2), where it has a limit. root stands before /proc and /sys.
+func memoryGroup(root string) (used, limit uint64, ok bool) {
+	text, _ := os.ReadFile(root + "/proc/self/cgroup")
 	for line := range strings.Lines(string(text)) {
 		if path, found := strings.CutPrefix(strings.TrimSpace(line), "0::"); found && !strings.Contains(path, "..") {
-			limit, err := readNumber("/sys/fs/cgroup" + path + "/memory.max")
+			limit, err := readNumber(root + "/sys/fs/cgroup" + path + "/memory.max")
 			if err != nil {
 				return 0, 0, false
 			}
-			used, err := readNumber("/sys/fs/cgroup" + path + "/memory.current")
+			used, err := readNumber(root + "/sys/fs/cgroup" + path + "/memory.current")
 			return used, limit, err == nil
 		}
 	}
@@ -318,9 +318,9 @@ func collect(ctx context.Context, p Policy, dry bool) (Done, error) {
 
 const dropFile = "/proc/sys/vm/drop_caches"
 
-// dropCaches writes out what is unwritten and lets the kernel's caches go. It concerns the whole machine, so that it may be
+// dropCaches writes out what is unwritten and lets the kernel's caches go, by way of its file for that. It concerns the whole machine, so that it may be
 // rehearsed only.
-func dropCaches(dry bool) (Done, error) {
+func dropCaches(file string, dry bool) (Done, error) {
 	before, err := meminfo()
 	if err != nil {
 		return Done{}, err
@@ -329,14 +329,14 @@ func dropCaches(dry bool) (Done, error) {
 	if dry {
 		return Done{Text: fmt.Sprintf("write out %s and let go of up to %s of caches", size(before["Dirty"]), size(cached))}, nil
 	}
-	f, err := os.OpenFile(dropFile, os.O_WRONLY, 0)
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
 	if err != nil {
-		return Done{Text: "the kernel's caches can't be let go from here: " + err.Error(), Left: []string{dropFile}}, nil
+		return Done{Text: "the kernel's caches can't be let go from here: " + err.Error(), Left: []string{file}}, nil
 	}
 	defer f.Close()
 	syncDisks()
 	if _, err := f.WriteString("3\n"); err != nil {
-		return Done{Text: "the kernel's caches can't be let go from here: " + err.Error(), Left: []string{dropFile}}, nil
+		return Done{Text: "the kernel's caches can't be let go from here: " + err.Error(), Left: []string{file}}, nil
 	}
 	after, err := meminfo()
 	if err != nil {
