@@ -50,8 +50,10 @@ func (t *targets) Start(ctx context.Context, tx *sql.Tx, ev signal.Event, r bus.
 			Runbook: to.Runbook, Mode: mode, Parameters: to.Parameters, Repeat: to.Repeat,
 		})
 	}
-	if over {
+	if over && len(t.names) > 0 {
 		t.log.InfoContext(ctx, "nobody was told of what is long over", "event", ev.ID, "route", r.Name)
+	}
+	if over {
 		return nil
 	}
 	if to.Notify != "*" {

@@ -169,3 +169,20 @@ func TestJourneyWithoutScripts(t *testing.T) {
 		t.Errorf("did %v", w.did)
 	}
 }
+
+// TestJourneyMute: a person reads why access is unusual, mutes it with a word why, and stays where they were.
+func TestJourneyMute(t *testing.T) {
+	w := stolenWorld(time.Now())
+	id := w.incidents[0].Members[0].ID
+	ctx, address := browse(t, w, somebody)
+	steps(t, ctx, "open", chromedp.Navigate(address+"/incidents/"+w.incidents[0].ID), chromedp.WaitVisible(chromedp.CSS("#mute-"+id)))
+	until(t, ctx, "live", in("#live", "live"))
+	steps(t, ctx, "mute", chromedp.SendKeys(chromedp.CSS("#note-"+id), "a contractor"), chromedp.Click(chromedp.CSS("#mute-"+id)))
+	until(t, ctx, "told", in("#notice", "Muted. The same again is not told."))
+	untroubled(t, ctx, "mute")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.did) != 1 || w.did[0] != "mute "+id+" by local: a contractor" {
+		t.Errorf("did %v", w.did)
+	}
+}
