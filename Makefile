@@ -79,6 +79,11 @@ bench-rcf: ## random cut forest, points a second for score and update, one gorou
 bench-forecast: ## forecasts of one series, DeepAR's training and its kernels, on one core
 	$(GO) test -run '^$$' -bench 'Forecast|Sample|Train|GEMM' -benchmem -cpu 1 ./forecast ./deepar
 
+.PHONY: bench-hour
+bench-hour: ## an hour ahead for 1,000 series at one minute, 100 paths, on two cores: time, processor time, memory; and what the detector takes
+	$(GO) test -run '^$$' -bench ThousandSeries -benchtime 3x -cpu 2 ./deepar
+	$(GO) test -run '^$$' -bench Forecasts -cpu 1 ./internal/detect/outlook
+
 .PHONY: bench-access
 bench-access: ## unusual access: figures beside the peers' on simulated organisations (SEEDS=1-5), accesses a second, IP Insights' speed
 	$(GO) test -run '^$$' -bench Figures -benchtime 1x ./internal/detect/access
