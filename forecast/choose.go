@@ -433,8 +433,16 @@ func (c *chooser) reason(o *Choice, windows int) string {
 	if c.windows == 0 {
 		return s
 	}
-	if windows == 0 {
+	alone := len(c.series) == 1
+	switch {
+	case windows == 0 && alone:
+		return s + "; the series is too short to hold out its end, so all count alike"
+	case windows == 0:
 		return s + "; the series is too short to hold out its end, so this is by the other series"
 	}
-	return s + fmt.Sprintf("; by the last %d steps held out, and how the other series fared", windows*c.h)
+	s += fmt.Sprintf("; by the last %d steps held out", windows*c.h)
+	if alone {
+		return s
+	}
+	return s + ", and how the other series fared"
 }

@@ -49,5 +49,5 @@ func ExampleChoose() {
 	}
 	fmt.Println(choices[0].Reason)
 	// Output:
-	// the day before (loss 0.0263); left out: the last value (loss 0.18); by the last 24 steps held out, and how the other series fared
+	// the day before (loss 0.0263); left out: the last value (loss 0.18); by the last 24 steps held out
 }
