@@ -69,8 +69,12 @@ func (m ETS) Forecast(y []float64, h int, levels []float64) (*Forecast, error) {
 	if len(full) < 4 {
 		return nil, fmt.Errorf("ETS: %w: %d, want 4", ErrTooShort, len(full))
 	}
-	full = full[max(0, len(full)-maxFit):]
+	full = slices.Clone(full[max(0, len(full)-maxFit):])
 	observed := y[len(y)-len(full):]
+	unit := unitOf(full)
+	for i := range full {
+		full[i] /= unit
+	}
 	season := m.Season
 	if season < 2 || len(full) < 3*season {
 		season = 1
@@ -88,12 +92,25 @@ func (m ETS) Forecast(y []float64, h int, levels []float64) (*Forecast, error) {
 	f := newForecast(h, levels)
 	best.simulate(f, residuals, len(x))
 	for t := range h {
-		f.Mean[t] = outside.add(len(full)+t, f.Mean[t])
+		f.Mean[t] = unit * outside.add(len(full)+t, f.Mean[t])
 		for q := range levels {
-			f.Quantiles[q][t] = outside.add(len(full)+t, f.Quantiles[q][t])
+			f.Quantiles[q][t] = unit * outside.add(len(full)+t, f.Quantiles[q][t])
 		}
 	}
 	return f, nil
+}
+
+// unitOf is a power of two by which y is divided, exactly, to be about 1: so the search for parameters goes the same way whatever the
+// unit, where a likelihood that is another by a rounding may turn it.
+func unitOf(y []float64) float64 {
+	sum := 0.0
+	for _, v := range y {
+		sum += math.Abs(v)
+	}
+	if sum == 0 || math.IsInf(sum, 0) {
+		return 1
+	}
+	return math.Exp2(math.Floor(math.Log2(sum / float64(len(y)))))
 }
 
 // chooseETS fits every form that x allows and returns the one with the least AICc, run to the end of x, and its residuals where
