@@ -40,7 +40,7 @@ func runCommand(ctx context.Context, f *frame, s Step, e Entry, begun bool) (Ent
 	}
 	var instances []string
 	if t, ok := in["Targets"]; ok {
-		if instances, err = f.valuesOf(ctx, t); err == nil && len(instances) == 0 {
+		if instances, err = f.valuesOf(ctx, "InstanceIds", t); err == nil && len(instances) == 0 {
 			err = errors.New("targets: nothing was found")
 		}
 		if err != nil {

@@ -13,10 +13,11 @@ import (
 )
 
 // Targeter is implemented by Hands that can find what a target of rate control stands for. Targets returns the values that
-// TargetParameterName takes, one for each thing that key ("tag:Env", "ResourceGroup") and values name, in the order in which
-// they are to be taken. It only reads. The keys "ParameterValues" and "InstanceIds" name values outright, and aren't asked.
+// parameter takes, the step's TargetParameterName ("InstanceIds" of aws:runCommand), one for each thing that key ("tag:Env",
+// "ResourceGroup") and values name, in the order in which they are to be taken. It only reads. The keys "ParameterValues" and
+// "InstanceIds" name values outright, and aren't asked.
 type Targeter interface {
-	Targets(ctx context.Context, key string, values []string) ([]string, error)
+	Targets(ctx context.Context, parameter, key string, values []string) ([]string, error)
 }
 
 // What Systems Manager takes when a step doesn't say.
@@ -94,7 +95,7 @@ func (f *frame) findTargets(ctx context.Context, e Entry, t *targeted) error {
 	if into == "" {
 		return errors.New("targets need a TargetParameterName")
 	}
-	values, err := f.valuesOf(ctx, e.Inputs["Targets"])
+	values, err := f.valuesOf(ctx, into, e.Inputs["Targets"])
 	for _, v := range values {
 		t.each = append(t.each, map[string]any{into: v})
 	}
@@ -102,7 +103,7 @@ func (f *frame) findTargets(ctx context.Context, e Entry, t *targeted) error {
 }
 
 // valuesOf resolves a list of targets, {Key, Values} each.
-func (f *frame) valuesOf(ctx context.Context, targets any) ([]string, error) {
+func (f *frame) valuesOf(ctx context.Context, parameter string, targets any) ([]string, error) {
 	list, ok := targets.([]any)
 	if !ok {
 		return nil, fmt.Errorf("targets: a list is wanted, not %s", quoted(targets))
@@ -125,7 +126,7 @@ func (f *frame) valuesOf(ctx context.Context, targets any) ([]string, error) {
 			if !ok {
 				return nil, fmt.Errorf("targets: %s can't be found here", key)
 			}
-			if values, err = finder.Targets(ctx, key, values); err != nil {
+			if values, err = finder.Targets(ctx, parameter, key, values); err != nil {
 				return nil, fmt.Errorf("targets: %s: %w", key, err)
 			}
 		}

@@ -201,10 +201,11 @@ func (h *rehearsed) Able(c automation.Call) error {
 	return nil
 }
 
-// Targets implements automation.Targeter: as the hands behind do, else by the tags of the entities that are watched.
-func (h *rehearsed) Targets(ctx context.Context, key string, values []string) ([]string, error) {
+// Targets implements automation.Targeter: as the hands behind do, else by the tags of the entities that are watched. A parameter
+// of a document that asks for no entity takes an instance of EC2 by its id there.
+func (h *rehearsed) Targets(ctx context.Context, parameter, key string, values []string) ([]string, error) {
 	if t, ok := h.Hands.(automation.Targeter); ok {
-		return t.Targets(ctx, key, values)
+		return t.Targets(ctx, parameter, key, values)
 	}
 	name, ok := strings.CutPrefix(key, "tag:")
 	if !ok || h.g.r.need.Entities == nil {
@@ -216,9 +217,14 @@ func (h *rehearsed) Targets(ctx context.Context, key string, values []string) ([
 	}
 	var out []string
 	for _, e := range all {
-		if slices.Contains(values, tag(e.Labels, name)) {
-			out = append(out, string(e.ID))
+		if !slices.Contains(values, tag(e.Labels, name)) {
+			continue
 		}
+		value := string(e.ID)
+		if id := e.Labels["host_id"]; strings.HasPrefix(id, "i-") && parameter != "Entity" && parameter != "InstanceIds" {
+			value = id
+		}
+		out = append(out, value)
 	}
 	return out, nil
 }

@@ -102,6 +102,15 @@ mainSteps:
     inputs: {Service: test, Api: Read, Key: after}
     isEnd: true
 `)},
+		"Stop.yaml": {Data: []byte(`schemaVersion: "0.3"
+parameters:
+  InstanceId: {type: "AWS::EC2::Instance::Id"}
+mainSteps:
+  - name: change
+    action: aws:executeAwsApi
+    inputs: {Service: test, Api: Change, Key: "{{ InstanceId }}"}
+    isEnd: true
+`)},
 		"Look.yaml": {Data: []byte(`schemaVersion: "0.3"
 mainSteps:
   - name: look

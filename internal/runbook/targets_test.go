@@ -59,6 +59,22 @@ func TestRunbookRunsForEachTarget(t *testing.T) {
 	if x := s.await(t, s.mustFire(t, alertOn(10, "host:c"), Target{Runbook: "Fix", Mode: signal.Auto}), ended); x.State != signal.Refused || !strings.Contains(x.Reason, "blast radius: 2 of the 5") {
 		t.Errorf("%+v", x)
 	}
+	// A document that asks for an instance gets its id there; the guards are asked about the entity that has it.
+	s.need.Entities = func(context.Context) ([]signal.Entity, error) {
+		return []signal.Entity{{ID: "host:f", Labels: map[string]string{"tag_env": "aws", "host_id": "i-0123456789abcdef0"}}}, nil
+	}
+	for n, want := range []string{signal.Success, signal.Refused} {
+		id, err := s.StartRunbook(t.Context(), signal.Start{
+			Runbook: "Stop", Mode: signal.Auto, By: "ana", Rate: &signal.RateControl{Targets: []signal.RateTarget{{Key: "tag:env", Values: []string{"aws"}}}, Parameter: "InstanceId"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := s.await(t, id, ended)
+		if x.State != want || n == 0 && x.Steps[1].Inputs["Key"] != "i-0123456789abcdef0" || n == 1 && !strings.Contains(x.Reason, "acted on host:f less than") {
+			t.Errorf("%+v", x)
+		}
+	}
 	for _, bad := range []signal.Start{
 		{Runbook: "Fix", Rate: &signal.RateControl{Targets: []signal.RateTarget{{Key: "ParameterValues", Values: []string{"host:a"}}}, Parameter: "None"}},
 		{Runbook: "Fix", Rate: &signal.RateControl{Targets: []signal.RateTarget{{Key: "ParameterValues", Values: []string{"host:a"}}}, MaxErrors: "many"}},
