@@ -75,8 +75,8 @@ func (s *Server) lists(d huma.API) {
 	type eventsIn struct {
 		Ordered
 		Type     string `query:"type" maxLength:"200" doc:"Only of this detail-type."`
-		Entity   string `query:"entity" maxLength:"500"`
-		Incident string `query:"incident" maxLength:"200"`
+		Entity   string `query:"entity" maxLength:"500" doc:"Only of this entity, such as host:web-1."`
+		Incident string `query:"incident" maxLength:"200" doc:"Only of this incident, by id."`
 	}
 	handle(d, get("list-events", "/api/events", "events", "Events", "Each item is the whole EventBridge envelope."), s.loop.Events,
 		func(ctx context.Context, in *eventsIn) (*page[signal.Event], error) {
@@ -92,7 +92,7 @@ func (s *Server) lists(d huma.API) {
 	type incidentsIn struct {
 		Ordered
 		State  string `query:"state" enum:"open,resolved" doc:"Only in this state."`
-		Entity string `query:"entity" maxLength:"500"`
+		Entity string `query:"entity" maxLength:"500" doc:"Only of this entity, such as host:web-1."`
 	}
 	handle(d, get("list-incidents", "/api/incidents", "incidents", "Incidents", "The anomalies and alerts that belong together."), s.loop.Incidents,
 		func(ctx context.Context, in *incidentsIn) (*page[signal.Incident], error) {
@@ -107,9 +107,9 @@ func (s *Server) lists(d huma.API) {
 
 	type anomaliesIn struct {
 		Ordered
-		Entity   string `query:"entity" maxLength:"500"`
-		Incident string `query:"incident" maxLength:"200"`
-		State    string `query:"state" enum:"open,ended"`
+		Entity   string `query:"entity" maxLength:"500" doc:"Only of this entity, such as host:web-1."`
+		Incident string `query:"incident" maxLength:"200" doc:"Only of this incident, by id."`
+		State    string `query:"state" enum:"open,ended" doc:"Only in this state."`
 	}
 	handle(d, get("list-anomalies", "/api/anomalies", "anomalies", "Anomalies", "What detectors found, as last told."), s.loop.Anomalies,
 		func(ctx context.Context, in *anomaliesIn) (*page[signal.Anomaly], error) {
@@ -125,8 +125,8 @@ func (s *Server) lists(d huma.API) {
 	type executionsIn struct {
 		Ordered
 		State    string `query:"state" enum:"Pending,InProgress,Waiting,Success,TimedOut,Cancelling,Cancelled,Failed,Refused" doc:"Only in this state."`
-		Entity   string `query:"entity" maxLength:"500"`
-		Incident string `query:"incident" maxLength:"200"`
+		Entity   string `query:"entity" maxLength:"500" doc:"Only of this entity, such as host:web-1."`
+		Incident string `query:"incident" maxLength:"200" doc:"Only of this incident, by id."`
 	}
 	handle(d, get("list-executions", "/api/executions", "executions", "Executions", "Runs of runbooks."), s.loop.Executions,
 		func(ctx context.Context, in *executionsIn) (*page[signal.Execution], error) {

@@ -17,8 +17,8 @@ func (s *Server) models(d huma.API) {
 
 	type modelsIn struct {
 		Paging
-		Detector string `query:"detector" maxLength:"200"`
-		Entity   string `query:"entity" maxLength:"500"`
+		Detector string `query:"detector" maxLength:"200" doc:"Only of this detector, by name."`
+		Entity   string `query:"entity" maxLength:"500" doc:"Only of this entity, such as host:web-1."`
 	}
 	handle(d, op(http.MethodGet, "list-models", "/api/models", "Models",
 		"Versions of what detectors have learnt: the one in use, those that were before, those that were trained on request.", signal.Viewer), s.loop.Models,

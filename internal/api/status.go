@@ -59,7 +59,7 @@ func (s *Server) status(d huma.API) {
 	})
 
 	type processesIn struct {
-		Entity string    `query:"entity" required:"true" maxLength:"500"`
+		Entity string    `query:"entity" required:"true" maxLength:"500" doc:"Of this host, such as host:web-1."`
 		At     time.Time `query:"at" doc:"As the last scan at or before this moment saw them; now when left out."`
 	}
 	handle(d, operation{

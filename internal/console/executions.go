@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -82,8 +81,8 @@ func (c *Console) execution(ctx context.Context, r *http.Request) (titled, error
 		Parameters: pairs(x.Parameters), Outputs: pairs(x.Outputs), Asks: x.State == signal.Waiting && x.Approval != nil,
 		MayAct: a.Role.Allows(signal.Approver), Running: x.Ended.IsZero(), Causes: x.Cause,
 	}
-	if would, ok := strings.CutPrefix(x.Outcome, "would "); ok && x.Mode == signal.Observe {
-		v.Words, v.Outcome = wouldWords(would), ""
+	if x.Mode == signal.Observe && strings.HasPrefix(x.Outcome, "would ") {
+		v.Words, v.Outcome = x.Outcome, ""
 	}
 	v.MayCancel = v.Running && x.State != signal.Cancelling && a.Role.Allows(signal.Operator)
 	switch x.Verify {
@@ -110,11 +109,6 @@ func (c *Console) execution(ctx context.Context, r *http.Request) (titled, error
 		v.Steps = append(v.Steps, row)
 	}
 	return v, nil
-}
-
-// wouldWords says what an execution would do; what several steps say is said once.
-func wouldWords(would string) string {
-	return "would " + strings.Join(slices.Compact(strings.Split(would, "; ")), "; ")
 }
 
 // pairs lists a map by name; what isn't text is written as JSON.

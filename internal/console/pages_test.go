@@ -465,17 +465,6 @@ func TestFiguresAreWrittenForPeople(t *testing.T) {
 	}
 }
 
-func TestWhatAnExecutionWouldDoIsSaidOnce(t *testing.T) {
-	for would, want := range map[string]string{
-		"end process 4242; tell ana":                           "would end process 4242; tell ana",
-		"do nothing: no aws.region; do nothing: no aws.region": "would do nothing: no aws.region",
-	} {
-		if got := wouldWords(would); got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
-	}
-}
-
 func TestAssetsAreOursAndKept(t *testing.T) {
 	c := newConsole(t, Loop{})
 	for _, name := range []string{"htmx.min.js", "uPlot.iife.min.js", "uPlot.min.css", "console.js", "console.css", "icon.svg", "htmx.LICENSE", "uPlot.LICENSE"} {

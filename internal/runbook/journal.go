@@ -196,7 +196,7 @@ func (j *journal) did() string {
 			said = append(said, sentence(e))
 		}
 	}
-	return strings.Join(said, "; ")
+	return strings.Join(slices.Compact(said), "; ") // several steps may have the same to say: that nothing can be done here
 }
 
 // acted reports whether a step has, or may have, touched the world.

@@ -113,7 +113,7 @@ func leaf(id string) (kind, text string) {
 	if !ok {
 		return "batch", "a batch of samples"
 	}
-	return "batch", "batch " + seq + " of the stream's partition " + partition + ": samples as they came in"
+	return "batch", "batch " + seq + " of the stream's partition " + partition + ", as it came in"
 }
 
 func column(ctx context.Context, tx *sql.Tx, query, arg string) ([]string, error) {
