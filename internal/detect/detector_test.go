@@ -146,7 +146,7 @@ func TestAnomalySaysWhatWasStrange(t *testing.T) {
 	if math.Abs(sum-1) > 1e-9 {
 		t.Errorf("attribution adds up to %v", sum)
 	}
-	if !strings.HasPrefix(a.Reason, "CPU 9") || !strings.Contains(a.Reason, "% of it CPU") {
+	if !strings.HasPrefix(a.Reason, "CPU 9") || !strings.Contains(a.Reason, "of the score CPU has ") {
 		t.Errorf("reason %q", a.Reason)
 	}
 	if len(a.Cause) != 1 || signal.KindOf(a.Cause[0]) != signal.KindBatch {

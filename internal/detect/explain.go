@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Explain says in a sentence what is strange in a point: "CPU 93 % where 35 to 50 % was expected at this hour; 71 % of it CPU,
-// 20 % disk".
+// Explain says in a sentence what is strange in a point: "CPU 93 % where 35 to 50 % was expected at this hour; of the score
+// CPU has 71 %, disk 20 %".
 func Explain(features []Feature, v *Verdict) string {
 	order := make([]int, len(features))
 	for i := range order {
@@ -45,17 +45,13 @@ func Explain(features []Feature, v *Verdict) string {
 			u.between(v.Lower[lead], v.Upper[lead]))
 	}
 	if len(features) > 1 {
-		sep := "; "
+		sep, has := "; of the score ", " has"
 		for _, i := range order {
 			if v.Attribution[i] < 0.1 {
 				break
 			}
-			share := fmt.Sprintf("%.0f %%", 100*v.Attribution[i])
-			if sep == "; " {
-				share += " of it"
-			}
-			fmt.Fprintf(&b, "%s%s %s", sep, share, Title(features[i].Name))
-			sep = ", "
+			fmt.Fprintf(&b, "%s%s%s %.0f %%", sep, Title(features[i].Name), has, 100*v.Attribution[i])
+			sep, has = ", ", ""
 		}
 	}
 	if v.Confidence < 0.5 {

@@ -152,7 +152,7 @@ func TestExplain(t *testing.T) {
 		Values: []float64{0.93, 2e6}, Lower: []float64{0.35, 1e5}, Upper: []float64{0.5, 3e6},
 		Attribution: []float64{0.71, 0.29}, Confidence: 0.9,
 	}
-	if got, want := Explain(fs, v), "CPU 93 % where 35 to 50 % was expected at this hour; 71 % of it CPU, 29 % disk"; got != want {
+	if got, want := Explain(fs, v), "CPU 93 % where 35 to 50 % was expected at this hour; of the score CPU has 71 %, disk 29 %"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	v.Values = []float64{0.4, 2e6}

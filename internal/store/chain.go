@@ -77,7 +77,10 @@ func (c *Chain) Walk(ctx context.Context, id string) ([]signal.Link, error) {
 		if err != nil {
 			return nil, fmt.Errorf("walk chain of %s: %w", id, err)
 		}
-		if each == id && l.Text == "" && len(order) == 1 {
+		if len(order) == 1 && l.Time.IsZero() {
+			if l.Kind == "batch" { // there may be such a batch; the stream forgets it within minutes
+				return nil, fmt.Errorf("%s: nothing on record came of it: %w", id, signal.ErrNotFound)
+			}
 			return nil, fmt.Errorf("%s: %w", id, signal.ErrNotFound)
 		}
 		links = append(links, l)
@@ -111,7 +114,7 @@ func leaf(id string) (kind, text string) {
 	}
 	partition, seq, ok := strings.Cut(strings.TrimPrefix(id, signal.KindBatch+"-"), "-")
 	if !ok {
-		return "batch", "a batch of samples"
+		return "batch", "a batch"
 	}
 	return "batch", "batch " + seq + " of the stream's partition " + partition + ", as it came in"
 }
