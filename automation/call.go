@@ -22,6 +22,9 @@ func runHands(ctx context.Context, f *frame, s Step, e Entry, begun bool) (Entry
 // callOf makes the call of a step whose inputs are resolved.
 func (f *frame) callOf(s Step, e Entry) Call {
 	c := Call{Execution: f.x.ID, Step: e.Path, Token: e.Token, Attempt: e.Attempt, Action: s.Action, Inputs: e.Inputs, Timeout: s.Timeout, Account: f.x.Account, Region: f.x.Region}
+	if s.Action == "aws:executeScript" {
+		c.Document, c.Version = f.doc.Name, f.doc.Version
+	}
 	if role, _, err := resolve(f.doc.AssumeRole, f.lookup); err == nil {
 		c.AssumeRole = textOf(role)
 	}

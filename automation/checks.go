@@ -120,7 +120,10 @@ func checkScript(p *parser, s *Step, in node) {
 		p.errorf(script.pos, "step %q.Script: a single value is wanted, not %s", s.Name, script.kind)
 	}
 	if attached {
-		p.warnf(attachment.pos, "step %q: attachments are not at hand here; the step can't run", s.Name)
+		name := textOf(attachment.plain())
+		if _, ok := p.doc.Files[name]; !ok && !strings.Contains(name, "{{") {
+			p.warnf(attachment.pos, "step %q: the document's files have no %q; the step can't run", s.Name, name)
+		}
 	}
 	if v, _, ok := literal(in, "Runtime"); ok && strings.HasPrefix(v, "python") {
 		if _, ok := in.get("Handler"); !ok {

@@ -23,7 +23,8 @@ type Document struct {
 	Parameters    []Parameter // in the document's order
 	Variables     []Parameter // in the document's order; of Automation
 	Steps         []Step
-	Outputs       []string // "step.Output", of Automation
+	Outputs       []string          // "step.Output", of Automation
+	Files         map[string]string // the attachments that it declares, by name, with the SHA-256 of each in hex; "" where it doesn't say
 
 	warnings []error
 	stored   []string // see Stored

@@ -72,7 +72,7 @@ type Call struct {
 	Timeout     time.Duration     // what is left of the step's time, also in the context; 0 means no limit
 	Environment map[string]string // of shell plugins: the Command document's parameters, as SSM_NAME
 	Instances   []string          // of shell plugins: aws:runCommand's InstanceIds; empty means this host
-	Document    string            // of shell plugins: the Command document that the plugin is of, and
+	Document    string            // of shell plugins and aws:executeScript: the document that the step is of, and
 	Version     string            // the hash of its text
 	AssumeRole  string            // of the Automation document, resolved
 	Account     string            // of the execution: where what it is about happened; "" where nobody said

@@ -194,16 +194,23 @@ func (p *parser) document(root node) {
 	p.checkShellText()
 }
 
-// files is what the document brings along: names and their SHA-256. None is at hand here.
+// files is what the document brings along: names and their SHA-256.
 func (p *parser) files(n node) {
 	if !p.want(n, mapNode, "files") {
 		return
 	}
+	p.doc.Files = map[string]string{}
 	for _, f := range n.fields {
-		p.warnf(f.pos, "files.%s: attachments are not at hand here; a step that needs it can't run", f.name)
-		if p.want(f.value, mapNode, "files."+f.name) {
-			p.knownKeys(f.value, "files."+f.name, []string{"checksums", "size"})
+		p.warnf(f.pos, "files.%s: an attachment isn't in the document; where it isn't at hand, a step that needs it can't run", f.name)
+		if !p.want(f.value, mapNode, "files."+f.name) {
+			continue
 		}
+		p.knownKeys(f.value, "files."+f.name, []string{"checksums", "size"})
+		sum := ""
+		if c, ok := f.value.get("checksums"); ok && p.want(c, mapNode, "files."+f.name+".checksums") {
+			sum = strings.ToLower(p.textAt(c, "sha256", "files."+f.name+".checksums"))
+		}
+		p.doc.Files[f.name] = sum
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 // openHands makes the hands of runbooks: this host's, and AWS' where the configuration has a region.
 func openHands(ctx context.Context, c Config, catalog *runbook.Catalog, entity string, processes *source.Processes) (*action.Hands, error) {
-	h, err := host.New(host.Config{Entity: entity, Protect: c.Runbooks.Protect, Growth: growth(processes)})
+	h, err := host.New(host.Config{Entity: entity, Protect: c.Runbooks.Protect, Growth: growth(processes), Attachment: catalog.Attachment})
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,11 @@
 package runbook
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -90,6 +93,44 @@ func (c *Catalog) Document(name, version string) (*automation.Document, error) {
 		return nil, fmt.Errorf("%s: %w", name, automation.ErrNoDocument)
 	}
 	return d.Document, nil
+}
+
+// maxAttachment bounds what an attachment may have, in bytes.
+const maxAttachment = 16 << 20
+
+// Attachment returns a file that a version of a document declares under files: it lies in the folder NAME.files beside the
+// document, and has the SHA-256 that the document says. Of a version that is no longer the one of today there is none.
+func (c *Catalog) Attachment(document, version, name string) ([]byte, error) {
+	d, ok := c.docs[document]
+	sum, declared := "", false
+	if ok && d.Version == version {
+		sum, declared = d.Files[name]
+	}
+	if !declared || d.builtin {
+		return nil, fmt.Errorf("attachment %s: %s declares none of that name", name, document)
+	}
+	root, err := os.OpenRoot(strings.TrimSuffix(d.file, path.Ext(d.file)) + ".files")
+	if err != nil {
+		return nil, fmt.Errorf("attachment %s is not at hand: %w", name, err)
+	}
+	defer root.Close()
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("attachment %s is not at hand: %w", name, err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxAttachment+1))
+	switch got := sha256.Sum256(text); {
+	case err != nil:
+		return nil, fmt.Errorf("attachment %s: %w", name, err)
+	case len(text) > maxAttachment:
+		return nil, fmt.Errorf("attachment %s has more than %d bytes", name, maxAttachment)
+	case sum == "":
+		return nil, fmt.Errorf("attachment %s: the document doesn't say its SHA-256, so it is not taken", name)
+	case hex.EncodeToString(got[:]) != sum:
+		return nil, fmt.Errorf("attachment %s is another file than the document declares: its SHA-256 is %x", name, got)
+	}
+	return text, nil
 }
 
 // uses returns name and version of each document that d may use, itself included: what it names, and what those name. Where

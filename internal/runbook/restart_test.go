@@ -2,7 +2,9 @@ package runbook
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -129,5 +131,48 @@ func TestCatalogIsShown(t *testing.T) {
 	}
 	if _, err := s.Validate("New.yaml", []byte("{}")); err == nil || !strings.Contains(err.Error(), "New.yaml:1:1") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestAttachmentIsWhatTheDocumentDeclares: a file beside the document, by its checksum and for today's version alone.
+func TestAttachmentIsWhatTheDocumentDeclares(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sum := sha256.Sum256([]byte("text"))
+	put("Job.yaml", fmt.Sprintf("schemaVersion: '0.3'\nfiles: {job.py: {checksums: {sha256: %X}}, none.py: {}, more.py: {checksums: {sha256: %x}}}\nmainSteps: [{name: a, action: aws:executeScript, inputs: {Runtime: python3.11, Handler: job.run, Attachment: job.py}}]\n", sum, sum))
+	put("Job.files/job.py", "text")
+	put("Job.files/none.py", "text")
+	put("secret", "text")
+	c, err := LoadCatalog(nil, []string{dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := c.Document("Job", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := c.Attachment("Job", d.Version, "job.py"); err != nil || string(text) != "text" {
+		t.Errorf("%q %v", text, err)
+	}
+	for name, wants := range map[string]string{
+		"none.py": "doesn't say its SHA-256", "more.py": "not at hand", "../secret": "declares none", "other.py": "declares none",
+	} {
+		if _, err := c.Attachment("Job", d.Version, name); err == nil || !strings.Contains(err.Error(), wants) {
+			t.Errorf("%s: %v, want %s", name, err, wants)
+		}
+	}
+	if _, err := c.Attachment("Job", "older", "job.py"); err == nil {
+		t.Error("of another version")
+	}
+	put("Job.files/job.py", "other")
+	if _, err := c.Attachment("Job", d.Version, "job.py"); err == nil || !strings.Contains(err.Error(), "another file than the document declares") {
+		t.Errorf("changed: %v", err)
 	}
 }

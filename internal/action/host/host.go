@@ -34,7 +34,9 @@ type Config struct {
 	Dir       string          // where scripts are written, each in a folder of its own; the system's temporary folder when ""
 	Growth    func() []Growth // how processes grew over the last hour, by the loop's record; nil: nobody knows
 	StopGrace time.Duration   // what a script has after TERM, when its time is up or its execution was cancelled; 3 s when 0
-	MaxOutput int             // bytes kept of each of standard output and error; 24,000 when 0, as Run Command keeps characters
+	// Attachment returns a file that a version of a document declares, after a look at its checksum; nil: none is at hand.
+	Attachment func(document, version, name string) ([]byte, error)
+	MaxOutput  int // bytes kept of each of standard output and error; 24,000 when 0, as Run Command keeps characters
 }
 
 // Hands implements automation.Hands for this host. Safe for concurrent use.
@@ -103,7 +105,10 @@ func (h *Hands) Would(ctx context.Context, c automation.Call) (string, error) {
 		return "", err
 	}
 	if c.Action == "aws:executeScript" {
-		return fmt.Sprintf("run a Python script of %d lines on this host", strings.Count(textOf(c.Inputs["Script"]), "\n")+1), scriptAble(c)
+		if name := textOf(c.Inputs["Attachment"]); name != "" {
+			return fmt.Sprintf("run %s of the attachment %s on this host", textOf(c.Inputs["Handler"]), name), h.scriptAble(c)
+		}
+		return fmt.Sprintf("run a Python script of %d lines on this host", strings.Count(textOf(c.Inputs["Script"]), "\n")+1), h.scriptAble(c)
 	}
 	script, err := scriptOf(c)
 	if err != nil {
@@ -261,7 +266,7 @@ func (h *Hands) Able(c automation.Call) error {
 	case "aws:runShellScript":
 		return nil
 	case "aws:executeScript":
-		return scriptAble(c)
+		return h.scriptAble(c)
 	}
 	return fmt.Errorf("%s can't be done on this host", c.Action)
 }
