@@ -20,7 +20,8 @@ import (
 // targets starts what a route names, within the bus' transaction. It is filled in once runbooks and notices are made.
 //
 // A trail that is read for the first time brings months of accesses, and among them findings. They are events and incidents
-// like any other; but nobody is woken for what is long over, and what its runbook would do to a key of today is only said.
+// like any other, and what may be done is asked in the console; but nobody is woken for what is long over, and nothing is done
+// to a key of today for what it did then without a person's word.
 type targets struct {
 	runbooks *runbook.Runbooks
 	events   *bus.Bus
@@ -44,7 +45,7 @@ func (t *targets) Start(ctx context.Context, tx *sql.Tx, ev signal.Event, r bus.
 		}
 		mode := to.Mode
 		if over {
-			mode = signal.Observe
+			mode = signal.Least(mode, signal.Approve)
 		}
 		return t.runbooks.Start(ctx, tx, ev, r.Name, runbook.Target{
 			Runbook: to.Runbook, Mode: mode, Parameters: to.Parameters, Repeat: to.Repeat,
