@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/prometheus/prompb"
 
-	"homeostat/deepar"
 	"homeostat/internal/signal"
 )
 
@@ -165,7 +164,7 @@ func TestFullDiskIsForeseen(t *testing.T) {
 		t.Error(b.Reason)
 	}
 	steady := New(Config{Name: "host-outlook", Entity: "host", Features: []string{Disk}, Limits: map[string]float64{Disk: 0.95}})
-	if told := disk(steady, 300, 0.9, 0, rand.New(rand.NewPCG(3, 4))); len(told) > 0 {
+	if told := disk(steady, 200, 0.9, 0, rand.New(rand.NewPCG(3, 4))); len(told) > 0 {
 		t.Errorf("of a disk that doesn't fill: %s", told[0].Reason)
 	}
 }
@@ -191,7 +190,7 @@ func TestRestoredGoesOnTheSame(t *testing.T) {
 	for _, native := range []bool{false, true} {
 		one := newShop(map[string]float64{ResponseTime: 0.3})
 		one.native = native
-		one.run(200, 600, 0.1)
+		one.run(160, 600, 0.1)
 		two := newShop(map[string]float64{ResponseTime: 0.3})
 		two.native = native
 		two.d = restored(t, one.d, one.seq)
@@ -232,6 +231,7 @@ func TestRestoredGoesOnTheSame(t *testing.T) {
 
 func TestDailyModelTakesPart(t *testing.T) {
 	s := newShop(nil)
+	s.d = New(Config{Name: "outlook", Entity: "service", Features: []string{Requests}})
 	if _, ok := s.d.Lessons(); ok {
 		t.Fatal("lessons from nothing")
 	}
@@ -243,27 +243,26 @@ func TestDailyModelTakesPart(t *testing.T) {
 		}
 		s.run(1, 600, 0.1)
 	}
-	if !ok || len(lessons.series) != 3 {
-		t.Fatalf("lessons of %d kinds, want 3", len(lessons.series))
+	if !ok || len(lessons.series) != 1 {
+		t.Fatalf("lessons of %d kinds, want 1", len(lessons.series))
 	}
 	if _, again := s.d.Lessons(); again {
 		t.Error("lessons twice in a day")
 	}
-	lessons.series = map[string][]deepar.Series{Requests: lessons.series[Requests]}
 	m, err := learn(t.Context(), lessons, 1, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.d.Adopt(m)
 	s.run(130, 600, 0.1)
-	if method := s.d.watched["service:shop\x00/cart"].tracks[1].Method; !strings.Contains(method, "deepar (loss") {
+	if method := s.d.watched["service:shop\x00/cart"].tracks[0].Method; !strings.Contains(method, "deepar (loss") {
 		t.Errorf("after two hours the model isn't judged: %q", method)
 	}
 	// An endpoint that is half an hour old has a forecast, and what the others taught is part of it.
 	young := newShop(nil)
 	young.d, young.seq, young.at, young.route = s.d, s.seq, s.at, "/new"
 	young.run(36, 300, 0.2)
-	tr := s.d.watched["service:shop\x00/new"].tracks[1]
+	tr := s.d.watched["service:shop\x00/new"].tracks[0]
 	if tr.Fan == nil || !strings.Contains(tr.Method, "deepar") {
 		t.Errorf("of a new endpoint: %q", tr.Method)
 	}
