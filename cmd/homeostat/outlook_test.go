@@ -172,7 +172,15 @@ func TestSlowServiceFromOTLPToTheIncident(t *testing.T) {
 	if slow.Incident == "" || slow.Incident != foreseen.Incident {
 		t.Errorf("the anomaly is of incident %q, the breach of %q", slow.Incident, foreseen.Incident)
 	}
-	ahead := l.detectors.Outlooks("service:shop")
+	ahead := l.detectors.Outlooks("service:shop") // a picture of a few seconds ago
+	for len(ahead) < 8 {
+		select {
+		case <-end:
+			t.Fatalf("forecasts of %d series", len(ahead))
+		case <-time.After(50 * time.Millisecond):
+		}
+		ahead = l.detectors.Outlooks("service:shop")
+	}
 	if len(ahead) != 8 || len(ahead[0].Quantiles) != 7 || len(ahead[0].Quantiles[0]) != 60 || math.IsNaN(ahead[0].Quantiles[3][0]) {
 		t.Errorf("forecasts of %d series: %+v", len(ahead), ahead)
 	}

@@ -54,17 +54,18 @@ func (c Config) outlookDefaults() (Config, error) {
 type outlooks struct {
 	name    string
 	d       *outlook.Detector
-	marks   map[string]*mark    // of its endpoints
-	adopted *adoptions          // which models were in use where
-	learned chan outlook.Models // holds one: what a training has made
-	busy    bool                // one is under way
+	marks   map[string]*mark                     // of its endpoints
+	adopted *adoptions                           // which models were in use where
+	learned chan outlook.Models                  // holds one: what a training has made
+	busy    bool                                 // one is under way
+	ahead   map[signal.EntityID][]signal.Outlook // the runner's mu guards it
 }
 
 func newOutlooks(c Config, rules []signal.Rule, dir string) (*outlooks, error) {
 	c, _ = c.outlookDefaults() // Check has been there
 	a, err := openAdoptions(dir, c.Name)
 	return &outlooks{
-		name: c.Name, marks: map[string]*mark{}, adopted: a, learned: make(chan outlook.Models, 1),
+		name: c.Name, marks: map[string]*mark{}, ahead: map[signal.EntityID][]signal.Outlook{}, adopted: a, learned: make(chan outlook.Models, 1),
 		d: outlook.New(outlook.Config{Name: c.Name, Entity: c.Entity, Features: c.Series, Limits: c.Limits, Rules: rules}),
 	}, err
 }
@@ -95,6 +96,7 @@ func (r *Runner) foresee(ctx context.Context, pub Publisher, seq uint64, b *sign
 		}
 		found, breaches := o.process(seq, b)
 		k.take(&o.d.Bands)
+		r.show(o, o.d.Foretold)
 		for _, key := range o.d.Gone {
 			if r.saver.shelf != nil {
 				r.saver.shelf.forget(shelfKey(o.name, key))
@@ -166,13 +168,26 @@ func background(ctx context.Context) (start func(func(ctx context.Context)), wai
 	return func(f func(context.Context)) { wg.Go(func() { f(ctx) }) }, func() { cancel(); wg.Wait() }
 }
 
-// Outlooks returns what the series of an entity are forecast to do. It waits for the batch under way. Safe for concurrent use.
+// Outlooks returns what the series of an entity are forecast to do. Safe for concurrent use; it waits for no batch.
 func (r *Runner) Outlooks(of signal.EntityID) []signal.Outlook {
-	r.state.Lock()
-	defer r.state.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var out []signal.Outlook
 	for _, o := range r.outlooks {
-		out = o.d.Outlooks(out, of)
+		out = append(out, o.ahead[of]...)
 	}
 	return out
+}
+
+// show has Outlooks return what o says of entities now.
+func (r *Runner) show(o *outlooks, entities []signal.EntityID) {
+	for _, e := range entities {
+		ahead := o.d.Outlooks(e)
+		r.mu.Lock()
+		o.ahead[e] = ahead
+		if len(ahead) == 0 {
+			delete(o.ahead, e)
+		}
+		r.mu.Unlock()
+	}
 }

@@ -240,6 +240,9 @@ func (r *Runner) restore() error {
 			r.log.Warn("a model can't be used, and learns anew", "detector", name, "err", err)
 		}
 	}
+	for _, o := range r.outlooks {
+		r.show(o, o.d.Entities())
+	}
 	r.saver.slices = []stand{{newest.Position, newest.Clocks}}
 	r.position.Store(newest.Position)
 	r.read = newest.Position

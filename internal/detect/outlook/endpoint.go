@@ -289,6 +289,7 @@ func (d *Detector) silence(e *endpoint, i int) {
 		return
 	}
 	d.touch(e)
+	d.foretold(e)
 	if tr.Open != nil {
 		d.end(tr, d.now-1)
 	}

@@ -25,6 +25,7 @@ func (d *Detector) forecast(e *endpoint, i int, k int64) {
 		return // too short: the next one may do
 	}
 	tr.foretell(k+1, got[0].Forecast.Quantiles, got[0].Reason)
+	d.foretold(e)
 	d.foresee(e, i, k)
 }
 

@@ -49,10 +49,11 @@ type Detector struct {
 	breaches []signal.Breach
 
 	// What the last Process did besides, for the caller to take.
-	Touched []string     // keys of the endpoints that have changed
-	Gone    []string     // and of those that are watched no more
-	Bands   signal.Batch // what was seen and expected of the minutes that were closed
-	Dropped int          // series of endpoints beyond the most that are watched
+	Touched  []string          // keys of the endpoints that have changed
+	Gone     []string          // and of those that are watched no more
+	Foretold []signal.EntityID // whose forecasts are others now
+	Bands    signal.Batch      // what was seen and expected of the minutes that were closed
+	Dropped  int               // series of endpoints beyond the most that are watched
 }
 
 // row is one row of a batch that is about an endpoint.
@@ -74,6 +75,7 @@ func New(c Config) *Detector {
 // of a later message passes it over.
 func (d *Detector) Process(seq uint64, b *signal.Batch) ([]signal.Anomaly, []signal.Breach) {
 	d.anoms, d.breaches, d.Touched, d.Gone, d.rows, d.seq = d.anoms[:0], d.breaches[:0], d.Touched[:0], d.Gone[:0], d.rows[:0], seq
+	d.Foretold = d.Foretold[:0]
 	dict := make([]*counter, len(b.Dict))
 	for i := range b.Dict {
 		dict[i] = d.find(&b.Dict[i])
@@ -181,6 +183,13 @@ func (d *Detector) touch(e *endpoint) {
 	}
 }
 
+// foretold says that e has another forecast, or none any more.
+func (d *Detector) foretold(e *endpoint) {
+	if !slices.Contains(d.Foretold, e.entity) {
+		d.Foretold = append(d.Foretold, e.entity)
+	}
+}
+
 // sweep ends what is open of endpoints that send nothing any more, and forgets those that have been silent for as long as is kept.
 func (d *Detector) sweep() {
 	for _, key := range d.keys() {
@@ -202,8 +211,9 @@ func (d *Detector) sweep() {
 	}
 }
 
-// Outlooks appends what the series of an entity are forecast to do.
-func (d *Detector) Outlooks(dst []signal.Outlook, of signal.EntityID) []signal.Outlook {
+// Outlooks returns what the series of an entity are forecast to do. A fan is replaced and not changed: what is returned stays as it is.
+func (d *Detector) Outlooks(of signal.EntityID) []signal.Outlook {
+	var out []signal.Outlook
 	for _, key := range d.keys() {
 		e := d.watched[key]
 		if e.entity != of {
@@ -211,14 +221,25 @@ func (d *Detector) Outlooks(dst []signal.Outlook, of signal.EntityID) []signal.O
 		}
 		for i, tr := range e.tracks {
 			if tr.Fan != nil {
-				dst = append(dst, signal.Outlook{
+				out = append(out, signal.Outlook{
 					Detector: d.c.Name, Series: seriesName(d.c.Features[i], e.name), From: time.UnixMilli(tr.From * minute).UTC(),
-					Levels: levels, Quantiles: tr.Fan, Method: tr.Method, // a fan is replaced and not changed
+					Levels: levels, Quantiles: tr.Fan, Method: tr.Method,
 				})
 			}
 		}
 	}
-	return dst
+	return out
+}
+
+// Entities are those of which something is watched.
+func (d *Detector) Entities() []signal.EntityID {
+	var out []signal.EntityID
+	for _, key := range d.keys() {
+		if e := d.watched[key].entity; len(out) == 0 || out[len(out)-1] != e { // keys begin with the entity
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // Learning says how far the detector is with each entity.
