@@ -85,7 +85,7 @@ bench-hour: ## an hour ahead for 1,000 series at one minute, 100 paths, on two c
 	$(GO) test -run '^$$' -bench Forecasts -cpu 1 ./internal/detect/outlook
 
 .PHONY: bench-access
-bench-access: ## unusual access: figures beside the peers' on simulated organisations (SEEDS=1-5), accesses a second, IP Insights' speed
+bench-access: ## unusual access: figures beside the peers' on simulated organisations (SEEDS=1-5, WORLDS=plain or bare), accesses a second, IP Insights' speed
 	$(GO) test -run '^$$' -bench Figures -benchtime 1x ./internal/detect/access
 	$(GO) test -run '^$$' -bench 'Reader|Observe' -benchmem -cpu 1 ./internal/source/cloudtrail ./internal/detect/access
 	$(GO) test -run '^$$' -bench 'Train|Score' ./ipinsights

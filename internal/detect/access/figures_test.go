@@ -92,13 +92,34 @@ func TestIntrudersAreFound(t *testing.T) {
 	}
 }
 
-// BenchmarkFigures prints the table of docs/access.md: the detector beside its peers. SEEDS=20-29 chooses the worlds.
+// The same in a world of another make, and with records that hold the seed's features alone.
+func TestIntrudersAreFoundInAnotherWorld(t *testing.T) {
+	for _, bare := range []bool{false, true} {
+		if f := detect(accesstest.Plain(1, bare)); f.AUC < .97 || f.AP < .8 || f.AtFive < 24 || f.AtOne < 21 || f.HardWeek < 7 || f.Mistold > 5 {
+			t.Errorf("bare %v: %+v", bare, f)
+		}
+	}
+}
+
+// worlds are the simulators that WORLDS chooses among.
+var worlds = map[string]func(seed uint64) *accesstest.World{
+	"":      accesstest.New,
+	"plain": func(seed uint64) *accesstest.World { return accesstest.Plain(seed, false) },
+	"bare":  func(seed uint64) *accesstest.World { return accesstest.Plain(seed, true) },
+}
+
+// BenchmarkFigures prints the table of docs/access.md: the detector beside its peers. SEEDS=20-29 chooses the worlds, and
+// WORLDS=plain or bare those of another make.
 func BenchmarkFigures(b *testing.B) {
 	from, to := 1, 5
 	if s := os.Getenv("SEEDS"); s != "" {
 		if _, err := fmt.Sscanf(s, "%d-%d", &from, &to); err != nil {
 			b.Fatalf("SEEDS=%s: want 20-29", strconv.Quote(s))
 		}
+	}
+	world := worlds[os.Getenv("WORLDS")]
+	if world == nil {
+		b.Fatalf("WORLDS=%s: want plain or bare", os.Getenv("WORLDS"))
 	}
 	peers := []struct {
 		name  string
@@ -111,7 +132,7 @@ func BenchmarkFigures(b *testing.B) {
 	}
 	for b.Loop() {
 		for seed := from; seed <= to; seed++ {
-			w := accesstest.New(uint64(seed))
+			w := world(uint64(seed))
 			for i := range peers {
 				f := peers[i].judge(w)
 				peers[i].sum.Add(f)
