@@ -12,7 +12,6 @@ const (
 	slowShare   = 0.02          // and in the slow one: about the last 100
 	errorShare  = 0.01          // and in the errors by which the experts are weighed
 	driftShare  = 0.1           // and in the drift: about the last 20 points
-	changeShare = 0.15          // and in how much the value changes of late: about the last 12
 	spreadShare = 0.005         // and in the spread
 	clip        = 3             // a point moves what is learnt as if it were at most this many typical errors away
 	residualMax = 12            // asinh of residual / scale that the sketch reaches: a factor of 81,000
@@ -42,7 +41,7 @@ type feature struct {
 	residual sketch // of asinh((x - expected) / scale)
 	drift    sketch // of asinh(Drift / Spread)
 	away     sketch // of asinh((x - steady) / Away)
-	change   sketch // of the logarithm of Change / Usual
+	trail    trail
 }
 
 type featureState struct {
@@ -55,12 +54,9 @@ type featureState struct {
 	Away       float64 // typical |x - steady|
 	Spread     float64 // typical |x - slow level|: what makes features comparable in the forest
 	Drift      float64 // mean of late of x - steady
-	Change     float64 // of late, from one point to the next
-	Usual      float64 // the same, over a long time
-	Last       float64
-	Negative   bool  // a value below 0 was seen: without one, none is expected
-	Step       int64 // milliseconds between two points
-	Bins       int64 // of a day: as many as points come in one, at most seasonBins; 0 before that is known
+	Negative   bool    // a value below 0 was seen: without one, none is expected
+	Step       int64   // milliseconds between two points
+	Bins       int64   // of a day: as many as points come in one, at most seasonBins; 0 before that is known
 	Season     [seasonBins]seasonBin
 	Week       [weekBins]seasonBin // of x - the day's profile
 }
@@ -77,12 +73,12 @@ func newFeature() feature {
 		residual: newSketch(-residualMax, residualMax, 240, 1.0/5000),
 		drift:    newSketch(-residualMax, residualMax, 240, 1.0/5000),
 		away:     newSketch(-residualMax, residualMax, 240, 1.0/5000),
-		change:   newSketch(-6, 6, 240, 1.0/5000),
+		trail:    newTrail(),
 	}
 }
 
 func (f *feature) sketches() []*sketch {
-	return []*sketch{&f.residual, &f.drift, &f.away, &f.change}
+	return []*sketch{&f.residual, &f.drift, &f.away, &f.trail.misses.sketch, &f.trail.stirs.sketch}
 }
 
 // expectation is what a feature thinks of the next point before it comes.
@@ -236,7 +232,6 @@ type surprises struct {
 	residual float64 // x beside what was expected
 	drift    float64 // the way that the last points have been going
 	away     float64 // x beside what is steady: it stays while a new level is new
-	change   float64 // how restless the value is, or how still
 }
 
 // surprise returns how rare x is.
@@ -245,7 +240,6 @@ func (f *feature) surprise(e expectation, x float64) surprises {
 		residual: f.residual.surprise(math.Asinh((x - e.value) / e.scale)),
 		drift:    f.drift.surprise(math.Asinh(f.drifted(e, x) / f.spread())),
 		away:     f.away.surprise(math.Asinh((x - e.steady) / f.steadiness())),
-		change:   f.change.surprise(f.restless(x)),
 	}
 }
 
@@ -254,19 +248,11 @@ func (f *feature) steadiness() float64 {
 	return max(f.state.Away, 1e-6*math.Abs(f.state.Slow), 1e-12)
 }
 
-// restless returns how much the value has changed of late with x, as the logarithm of its ratio to the usual.
-func (f *feature) restless(x float64) float64 {
-	s := &f.state
-	usual := max(s.Usual, 1e-6*math.Abs(s.Slow), 1e-12)
-	change := s.Change + changeShare*(math.Abs(x-s.Last)-s.Change)
-	return math.Log(max(change, 1e-3*usual) / usual)
-}
-
 // learn takes x in. e is what expect said before.
 func (f *feature) learn(e expectation, t int64, x float64) {
 	s := &f.state
 	if s.N == 0 {
-		s.Fast, s.Slow, s.Last = x, x, x
+		s.Fast, s.Slow = x, x
 	}
 	s.Negative = s.Negative || x < 0
 	early := 1 / float64(s.N+1) // the first points count as in a plain mean
@@ -308,7 +294,7 @@ func (f *feature) learn(e expectation, t int64, x float64) {
 	s.N++
 }
 
-// learnSlow takes x into what shows only over several points: drift, distance from what is steady, restlessness.
+// learnSlow takes x into what shows only over several points: drift, distance from what is steady.
 func (f *feature) learnSlow(e expectation, x, early float64) {
 	s := &f.state
 	if s.N == 0 {
@@ -323,16 +309,8 @@ func (f *feature) learnSlow(e expectation, x, early float64) {
 	away := math.Abs(x - e.steady)
 	if s.N > 8 {
 		f.away.add(math.Asinh((x - e.steady) / f.steadiness()))
-		f.change.add(f.restless(x))
 	}
 	s.Away += max(spreadShare, early) * (min(away, limit) - s.Away)
-	change := math.Abs(x - s.Last)
-	s.Change += changeShare * (change - s.Change)
-	if s.N >= 16 {
-		change = min(change, 2*clip*max(s.Usual, 1e-6*math.Abs(s.Slow), 1e-12))
-	}
-	s.Usual += max(spreadShare, early) * (change - s.Usual)
-	s.Last = x
 }
 
 // learnSeason takes x into the profiles of the day and the week.

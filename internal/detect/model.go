@@ -56,8 +56,9 @@ const (
 // what it says of a point depends on that point and those before.
 //
 // The score is dense: it ranks points by how strange they and the last few are. It is a Random Cut Forest's, the mean over
-// shingles of 1, 2, 4 and 8 points (a spike shows in the short ones, a broken pattern in the long ones), plus how rare each
-// feature finds the point. The decision is another matter: what matters there is news ([news]).
+// shingles of 1, 2, 4 and 8 points (a spike shows in the short ones, a broken pattern in the long ones), plus how rare the way of
+// the last few points is in the features' own records ([trail]). The decision is another matter: what matters there is news
+// ([news]).
 type Model struct {
 	c        ModelConfig
 	state    modelState
@@ -116,8 +117,9 @@ const (
 	refresh        = 16  // points between two looks at the tail of the scores
 	trees          = 100 // in all forests
 	rareWeight     = 0.3 // of the rarest in the sharp score
-	eachWeight     = 0.2 // of each of four in the dense one
-	eachMost       = 2.0
+	recentShare    = 0.3 // of a new point in the forests' mean of late: about the last 6
+	trailFrom      = 2.0 // what is rarer than that (1 point in 7) in a trail counts in the dense score
+	trailWeight    = 0.2
 	scorePrior     = 0.15  // mean excess in the tail of scores that few points are thought to have
 	scoreTail      = 0.005 // of the scores are the tail that the threshold is read off
 	goesOn         = 0.75  // of the way from there to the threshold is where an anomaly stops going on
@@ -217,6 +219,7 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 	clear(m.far)
 	m.novelty = 0
 	var rare surprises
+	var trail traits
 	for i := range m.features {
 		e := m.features[i].expect(t)
 		m.expected[i] = e
@@ -235,8 +238,9 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 			rare.most(r)
 			m.novelty = max(m.novelty, m.features[i].records.novelty(e, t, m.x[i]))
 		}
+		trail.add(1/float64(len(m.features)), m.features[i].trail.take(e, m.x[i]))
 	}
-	m.score(rare)
+	m.score(rare, trail)
 	m.strength, m.fresh = m.news.judge(t, m.interval(), m.novelty)
 	m.decide()
 	suspects := m.suspects()
@@ -252,7 +256,7 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 }
 
 // score sets Score and Attribution, works out what is news, and lets the forests learn.
-func (m *Model) score(rare surprises) {
+func (m *Model) score(rare surprises, trail traits) {
 	v := &m.verdict
 	v.Score, m.sharp = 0, 0
 	for i := range v.Attribution {
@@ -295,9 +299,14 @@ func (m *Model) score(rare surprises) {
 		return
 	}
 	m.sharp = v.Score + rareWeight*max(rare.residual, rare.drift)
-	for _, r := range [...]float64{rare.residual, rare.drift, rare.away, rare.change} {
-		v.Score += eachWeight * min(r, eachMost)
-	}
+	v.Score = m.dense(v.Score, trail)
+}
+
+// dense returns the score that ranks points, from the forests' mean and what is rare in the features' courses. What is usual in
+// a trail says nothing: it would only shake the forests' order.
+func (m *Model) dense(forests float64, trail traits) float64 {
+	score := forests + trailWeight*(max(0, trail.miss-trailFrom)+max(0, trail.calm-trailFrom))
+	return score * float64(m.state.Seen) / float64(m.state.Seen+earlyPoints) // how strange the first points are nobody knows
 }
 
 // warm gathers the first points, and hands them to the forests once there are enough to say where the numbers lie. It

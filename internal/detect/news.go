@@ -70,5 +70,4 @@ func (r *surprises) most(o surprises) {
 	r.residual = max(r.residual, o.residual)
 	r.drift = max(r.drift, o.drift)
 	r.away = max(r.away, o.away)
-	r.change = max(r.change, o.change)
 }

@@ -174,6 +174,7 @@ type modelData struct {
 	Version    int
 	State      modelState
 	Features   []featureState
+	Trails     []trailState
 	Sketches   [][]sketchData // of each feature
 	Scores     sketchData
 	Records    []records // of each feature
@@ -186,19 +187,19 @@ type modelData struct {
 }
 
 type sketchData struct {
-	Weight, Total float64
-	Bins          []float32
+	Lo, Weight, Total float64
+	Bins              []float32
 }
 
-const modelVersion = 3
+const modelVersion = 4
 
-func (s *sketch) data() sketchData { return sketchData{s.weight, s.total, s.bins} }
+func (s *sketch) data() sketchData { return sketchData{s.lo, s.weight, s.total, s.bins} }
 
 func (s *sketch) restore(d sketchData) error {
-	if len(d.Bins) != len(s.bins) || !(d.Weight >= 1 && d.Weight < 1e7) || math.IsNaN(d.Total) {
+	if len(d.Bins) != len(s.bins) || !(d.Weight >= 1 && d.Weight < 1e7) || !(math.Abs(d.Lo) <= 1e4) || !(d.Total >= 0) {
 		return errors.New("a histogram of another shape")
 	}
-	s.weight, s.total = d.Weight, d.Total
+	s.lo, s.weight, s.total = d.Lo, d.Weight, d.Total
 	copy(s.bins, d.Bins)
 	return nil
 }
@@ -213,6 +214,7 @@ func (m *Model) MarshalBinary() ([]byte, error) {
 	for i := range m.features {
 		d.Features = append(d.Features, m.features[i].state)
 		d.Records = append(d.Records, m.features[i].records)
+		d.Trails = append(d.Trails, m.features[i].trail.state)
 		var data []sketchData
 		for _, s := range m.features[i].sketches() {
 			data = append(data, s.data())
@@ -238,7 +240,7 @@ func (m *Model) UnmarshalBinary(data []byte) error {
 		return err
 	}
 	n := len(m.features)
-	if d.Version != modelVersion || len(d.Features) != n || len(d.Sketches) != n || len(d.Records) != n || len(d.Forests) != len(m.forests) ||
+	if d.Version != modelVersion || len(d.Features) != n || len(d.Trails) != n || len(d.Sketches) != n || len(d.Records) != n || len(d.Forests) != len(m.forests) ||
 		len(d.Base) != n || len(d.Unit) != n {
 		return errors.New("a model of another kind or version")
 	}
@@ -246,7 +248,7 @@ func (m *Model) UnmarshalBinary(data []byte) error {
 	copy(m.base, d.Base)
 	copy(m.unit, d.Unit)
 	for i := range m.features {
-		m.features[i].state, m.features[i].records = d.Features[i], d.Records[i]
+		m.features[i].state, m.features[i].trail.state, m.features[i].records = d.Features[i], d.Trails[i], d.Records[i]
 		sketches := m.features[i].sketches()
 		if len(d.Sketches[i]) != len(sketches) {
 			return errors.New("a feature of another shape")
