@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -28,10 +29,12 @@ type openAlerts struct{ in *incident.Incidents }
 
 func (o openAlerts) Open(ctx context.Context) ([]signal.Alert, error) { return o.in.OpenAlerts(ctx) }
 
-// evidence puts the processes of the moment into anomalies and alerts of this host on their way to the bus.
+// evidence puts the processes of the moment into anomalies and alerts of this host on their way to the bus, and into unusual
+// access the names under which what it touched is watched.
 type evidence struct {
 	bus       *bus.Bus
 	processes *host.Processes
+	history   *history.History
 }
 
 func (e *evidence) Publish(ctx context.Context, evs ...signal.Event) error {
@@ -39,8 +42,35 @@ func (e *evidence) Publish(ctx context.Context, evs ...signal.Event) error {
 		if err := e.processes.Attach(ctx, &evs[i]); err != nil {
 			return fmt.Errorf("attach processes to %s: %w", evs[i].ID, err)
 		}
+		if evs[i].DetailType == signal.UnusualAccess {
+			if err := watchedAs(&evs[i], e.history.Entities()); err != nil {
+				return fmt.Errorf("name what %s touched: %w", evs[i].ID, err)
+			}
+		}
 	}
 	return e.bus.Publish(ctx, evs...)
+}
+
+// watchedAs adds to a finding those entities that were touched under another name: CloudTrail knows an instance by its id, and
+// figures of the same host mostly come under the host's name, with the id as label host_id.
+func watchedAs(ev *signal.Event, watched []signal.Entity) error {
+	var f signal.Finding
+	if err := json.Unmarshal(ev.Detail, &f); err != nil {
+		return err
+	}
+	n := len(f.Entities)
+	for _, e := range watched {
+		id := e.Labels["host_id"]
+		if id != "" && slices.Contains(f.Entities[:n], signal.EntityID("host:"+id)) && !slices.Contains(f.Entities, e.ID) {
+			f.Entities = append(f.Entities, e.ID)
+		}
+	}
+	if len(f.Entities) == n {
+		return nil
+	}
+	text, err := json.Marshal(f)
+	ev.Detail = text
+	return err
 }
 
 // accessIngest takes events in, and hands those that are CloudTrail's records to the access stream too.

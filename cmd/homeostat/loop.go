@@ -145,7 +145,7 @@ func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer)
 	if err != nil {
 		return err
 	}
-	evidence := &evidence{bus: l.bus, processes: l.processes}
+	evidence := &evidence{bus: l.bus, processes: l.processes, history: l.history}
 	l.rules, err = history.NewRules(l.history, history.RulesConfig{Files: p.rules, Interval: l.cfg.RulesInterval},
 		evidence, openAlerts{l.incidents}, l.log.With("stage", "rules"), reg)
 	if err != nil {
@@ -282,7 +282,7 @@ func (l *loop) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	evidence := &evidence{bus: l.bus, processes: l.processes}
+	evidence := &evidence{bus: l.bus, processes: l.processes, history: l.history}
 
 	if !l.cfg.Sources.Host.Off {
 		run("host", func() error { return l.host.Run(ctx, l.samples) }) // source -> stream

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"homeostat/internal/signal"
 )
@@ -37,5 +40,31 @@ func TestWhatIsLongOverIsNotTold(t *testing.T) {
 		if got := to.over(&tt.ev, now); got != tt.over {
 			t.Errorf("%d: %s of %s is over: %v, want %v", i, tt.ev.DetailType, tt.ev.Time, got, tt.over)
 		}
+	}
+}
+
+// An instance that was touched is watched under its host's name: the incident is that host's, where it is in trouble.
+func TestWhatWasTouchedIsNamedAsItIsWatched(t *testing.T) {
+	watched := []signal.Entity{
+		{ID: "host:web-1", Labels: map[string]string{"host_name": "web-1", "host_id": "i-0abc"}},
+		{ID: "host:web-2", Labels: map[string]string{"host_name": "web-2", "host_id": "i-0def"}},
+		{ID: "host:i-0abc", Labels: map[string]string{"host_id": "i-0abc"}},
+		{ID: "service:shop", Labels: map[string]string{}},
+	}
+	ev, err := signal.NewEvent("detect", signal.UnusualAccess, "an-1", time.Now(), signal.Finding{Entities: []signal.EntityID{"host:i-0abc", "instance:i-0abc"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // told again
+		if err := watchedAs(&ev, watched); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var f signal.Finding
+	if err := json.Unmarshal(ev.Detail, &f); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]signal.EntityID{"host:i-0abc", "instance:i-0abc", "host:web-1"}, f.Entities); diff != "" {
+		t.Error(diff)
 	}
 }
