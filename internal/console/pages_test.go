@@ -176,6 +176,25 @@ func TestHostileTextStaysText(t *testing.T) {
 			}
 		}
 	}
+	stolen := stolenWorld(noon)
+	var f signal.Finding
+	if err := json.Unmarshal(stolen.events[0].Detail, &f); err != nil {
+		t.Fatal(err)
+	}
+	f.User, f.Identity, f.Address, f.Reason, f.Organisation, f.Keys, f.Resources = hostile, hostile, hostile, hostile, hostile, []string{hostile}, []string{hostile}
+	f.Because = map[string]string{"network": hostile, hostile: hostile}
+	f.Attribution = map[string]float64{"network": .5, hostile: .5}
+	f.Techniques = []signal.Technique{{ID: hostile, Name: hostile}}
+	f.Calls[0].API, f.Calls[0].Service, f.Calls[0].Region, f.Since[0].Address = hostile, hostile, hostile, hostile
+	stolen.events[0].Detail = must(json.Marshal(f))
+	stolen.incidents[0].Members[0].Detail = stolen.events[0].Detail
+	stolen.models[0].Reason, stolen.models[0].Series = hostile, hostile
+	h = acting(newConsole(t, stolen.loop()), somebody)
+	for name, path := range stolenPages(stolen) {
+		if text := get(t, h, path).Body.String(); strings.Contains(text, "<script>alert") || strings.Contains(text, "<img src=x") || strings.Contains(text, "</textarea>") {
+			t.Errorf("%s: markup came through", name)
+		}
+	}
 	for _, path := range []string{"/events?entity=" + url.QueryEscape(`"><script>alert(1)</script>`), "/entities?q=" + url.QueryEscape(`"><script>alert(1)</script>`), "/login?next=" + url.QueryEscape(`/"><script>alert(1)</script>`)} {
 		if text := get(t, h, path).Body.String(); strings.Contains(text, "<script>alert") {
 			t.Errorf("%s: markup came through", path)
@@ -279,6 +298,12 @@ func TestOnlookersSeeAndDoNothing(t *testing.T) {
 	}
 	for name, path := range allPages(w) {
 		if text := get(t, acting(c, onlooker), path).Body.String(); regexp.MustCompile(`action="/(executions|incidents|anomalies|runbooks|pause|resume)[^"]*"`).MatchString(strings.ReplaceAll(text, `method="get" action=`, "")) {
+			t.Errorf("%s shows a button to a viewer", name)
+		}
+	}
+	stolen := stolenWorld(noon)
+	for name, path := range stolenPages(stolen) {
+		if text := get(t, acting(newConsole(t, stolen.loop()), onlooker), path).Body.String(); strings.Contains(text, `action="/anomalies`) {
 			t.Errorf("%s shows a button to a viewer", name)
 		}
 	}
