@@ -98,8 +98,8 @@ bench-nab: build ## the Numenta Anomaly Benchmark over NAB=dir: three profiles, 
 	@echo "report: bin/nab/report.html"
 
 .PHONY: bench-quiet
-bench-quiet: ## events a week on quiet hosts, 30 days after 14 of learning; takes minutes
-	HOMEOSTAT_BENCH=1 $(GO) test -count=1 -v -timeout 30m -run 'QuietWeeks' ./internal/detect
+bench-quiet: ## events a week on quiet hosts (30 days after 14 of learning) and of quiet endpoints; takes minutes
+	HOMEOSTAT_BENCH=1 $(GO) test -count=1 -v -timeout 30m -run 'QuietWeeks' ./internal/detect ./internal/detect/outlook
 
 .PHONY: soak
 soak: build tools-test ## slow: game days, kills, replays, property tests and an hour and more of fuzzing, with a summary; DAYS=n FUZZTIME=10m PARTS=regex

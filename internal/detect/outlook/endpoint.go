@@ -214,6 +214,10 @@ func (d *Detector) close(e *endpoint) {
 	values := make([]float64, len(d.c.Features))
 	for i, f := range d.c.Features {
 		values[i] = e.value(f)
+		e.tracks[i].Latest = values[i]
+		if (f == ResponseTime || f == Slow) && e.timed < fewest || f == Errors && e.errors < 2 && e.requests < fewest {
+			continue // the mean of hardly any says nothing
+		}
 		e.tracks[i].judge(f, k, values[i])
 	}
 	d.record(e, values)
@@ -253,16 +257,18 @@ func (d *Detector) record(e *endpoint, values []float64) {
 
 // The scores between which an anomaly goes on: -log10 of the chance of the last five minutes together.
 const (
-	begins = 7.0
-	ends   = 3.0
+	begins = 6.0
+	ends   = 2.5
+	fewest = 5 // requests that a minute must have to be judged by their mean
 )
 
 // tell appends what minute k of feature i began or ended.
 func (d *Detector) tell(e *endpoint, i int, k int64, v float64) {
-	tr := e.tracks[i]
+	tr, f := e.tracks[i], d.c.Features[i]
 	score := tr.score()
 	_, median, _ := tr.band(k)
 	switch {
+	case f == Disk: // fuller or emptier than was forecast is no trouble: a breach is
 	case tr.Open == nil && score >= begins && tr.Judged >= 2*horizon && !math.IsNaN(v) && !math.IsNaN(median):
 		tr.Open = d.anomaly(e, i, k, v, score)
 		d.anoms = append(d.anoms, *tr.Open)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"time"
 
 	"homeostat/deepar"
@@ -13,12 +14,18 @@ import (
 
 var errLearned = errors.New("the model has learned from these minutes")
 
+// lone is the surprise, in nats, of a minute that may be a lone outlier.
+const lone = 5.0
+
 // forecast makes the fan of feature i after minute k, and tells a breach that it foresees.
 func (d *Detector) forecast(e *endpoint, i int, k int64) {
 	tr := e.tracks[i]
 	y := make([]float64, min(len(tr.Values), keep))
 	for j, v := range tr.Values[len(tr.Values)-len(y):] {
 		y[j] = float64(v)
+	}
+	if n := len(tr.Strange); n > 1 && tr.Strange[n-1] > lone && tr.Strange[n-2] < lone/2 {
+		y[len(y)-1] = math.NaN() // a burst of one minute is no place to go on from
 	}
 	got, err := forecast.Choose(context.Background(), d.candidates(e, i, y, k), [][]float64{y}, horizon, levels, forecast.ChooseConfig{Windows: 2, Workers: 1})
 	if err != nil {

@@ -27,6 +27,7 @@ type track struct {
 	Strange  []float64 // surprise of the last minutes that were judged
 	Latest   float64
 	Judged   int
+	Tail     tail
 	Near     calibration // of the minutes up to the next forecast
 	Far      calibration // of those after them
 	Aim      aim
@@ -47,7 +48,7 @@ type aim struct {
 }
 
 func newTrack(phase int64) *track {
-	return &track{Phase: phase, Near: calibration{0.8, 1}, Far: calibration{0.8, 1}}
+	return &track{Phase: phase, Tail: newTail(), Near: calibration{0.8, 1}, Far: calibration{0.8, 1}}
 }
 
 // push appends the value of minute k.
@@ -108,33 +109,42 @@ func effect(feature string, median float64) float64 {
 
 // judge compares minute k with its forecast.
 func (t *track) judge(feature string, k int64, v float64) {
-	t.Latest = v
-	if math.IsNaN(v) {
-		return
-	}
 	if s := int(k - t.Aim.From); s >= every && s < len(t.Aim.Lower) {
 		t.Far.see(v, t.Aim.Lower[s], t.Aim.Upper[s], farMemory, farPace)
 	}
 	s := int(k - t.From)
-	if t.Fan == nil || s < 0 || s >= horizon {
+	if math.IsNaN(v) || t.Fan == nil || s < 0 || s >= horizon {
 		return
 	}
-	p := 0.5
-	if median := t.Fan[middle][s]; math.Abs(v-median) > effect(feature, median) {
-		p = t.above(s, v)
-	}
-	t.Strange = append(t.Strange, min(-math.Log(2*max(min(p, 1-p), 1e-12)), mostTold))
+	t.Strange = append(t.Strange, t.surprise(feature, s, v))
 	if len(t.Strange) > together {
 		t.Strange = t.Strange[1:]
 	}
 	t.Judged++
 	t.Near.see(v, t.Fan[bottom][s], t.Fan[top][s], nearMemory, nearPace)
+	if t.Open == nil {
+		t.Tail.see(t.raw())
+	}
+}
+
+// surprise is how far v lies in the tail of step s: -ln of the share of the forecast that lies further out, whose mean is 1 were the
+// forecast true. Of requests it is either tail: that nobody asks any more is trouble too. Of the rest it is the upper one, as
+// nobody is troubled by what is faster, or fails less often, than was forecast.
+func (t *track) surprise(feature string, s int, v float64) float64 {
+	if median := t.Fan[middle][s]; math.Abs(v-median) <= effect(feature, median) {
+		return 0
+	}
+	p := t.above(s, v)
+	if feature == Requests {
+		p = 2 * min(p, 1-p)
+	}
+	return min(-math.Log(max(p, 1e-12)), mostTold)
 }
 
 // see takes note of whether v was within its band, and widens or narrows the next where too few or too many are. A band without
 // width says nothing.
 func (c *calibration) see(v, lower, upper, memory, pace float64) {
-	if !(upper > lower) {
+	if !(upper > lower) || math.IsNaN(v) {
 		return
 	}
 	inside := 0.0
@@ -165,9 +175,12 @@ func (t *track) foretell(from int64, fan [][]float64, method string) {
 	}
 }
 
-// score is -log10 of the chance that the last minutes together are as strange as they are, were the forecast true: the sum of their
-// surprises then has a gamma distribution.
-func (t *track) score() float64 {
+// score is -log10 of the chance that the last minutes together are as strange as they are: by how often as much was seen.
+func (t *track) score() float64 { return t.Tail.chance(t.raw()) }
+
+// raw is -log10 of the chance that the last minutes together are as strange as they are, were the forecast true, and each minute a
+// draw of its own: the sum of their surprises then has a gamma distribution.
+func (t *track) raw() float64 {
 	sum, term, q := 0.0, 1.0, 0.0
 	for _, e := range t.Strange {
 		sum += e
@@ -182,6 +195,44 @@ func (t *track) score() float64 {
 		return 0
 	}
 	return max(0, (sum-math.Log(q))/math.Ln10)
+}
+
+// tail is what raw scores come to in ordinary life. The minutes of one forecast err together, and no distribution is quite true: scores
+// above 1 are more often than one in ten, and lie further above it. Beyond 1 they are taken to fall off exponentially (peaks over a threshold).
+// It begins with what is thought usual, worth tailPrior minutes, and remembers some three days.
+type tail struct {
+	Over   float64 // share of minutes above 1
+	Excess float64 // mean of how far above, of those
+	Seen   float64 // minutes
+}
+
+const (
+	tailPrior  = 500.0
+	tailMemory = 4320.0
+	tailOver   = 0.15
+	tailExcess = 0.8
+	mostExcess = 4.0 // of one minute: trouble isn't ordinary life
+)
+
+func newTail() tail { return tail{tailOver, tailExcess, tailPrior} }
+
+// see takes a score on record.
+func (t *tail) see(score float64) {
+	t.Seen = min(t.Seen+1, tailMemory)
+	over := 0.0
+	if score > 1 {
+		over = 1
+		t.Excess += (min(score-1, mostExcess) - t.Excess) / max(t.Seen*t.Over, 1)
+	}
+	t.Over += (over - t.Over) / t.Seen
+}
+
+// chance is -log10 of how often a score is as high.
+func (t *tail) chance(score float64) float64 {
+	if score <= 1 {
+		return min(score, -math.Log10(t.Over))
+	}
+	return max(0, -math.Log10(t.Over)) + (score-1)/(t.Excess*math.Ln10)
 }
 
 // undecided says that what is strange of late may yet be an anomaly: a forecast from it would take it for ordinary. The one before
