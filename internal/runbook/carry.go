@@ -168,9 +168,11 @@ func (r *Runbooks) settle(ctx context.Context, x *execution, j *journal, g *gate
 	ctx = context.WithoutCancel(ctx) // what was done goes on record
 	x.State, x.Step, x.Reason, x.Outputs, x.Outcome = res.State, res.Step, res.Reason, res.Outputs, j.did()
 	acted := x.real() && x.Outcome != ""
+	if !x.real() && x.Outcome != "" {
+		x.Outcome = "would " + x.Outcome // whatever became of the plan's other steps
+	}
 	switch {
 	case x.State == signal.Success && !x.real() && x.Outcome != "":
-		x.Outcome = "would " + x.Outcome
 		if g.refused != "" {
 			x.State, x.Reason = signal.Refused, "would have been refused: "+g.refused
 		}

@@ -39,6 +39,16 @@ func TestRunbookRunsForEachTarget(t *testing.T) {
 	if x := run("ParameterValues", "host:elsewhere"); x.State != signal.Success || len(s.world.changes()) != 1 {
 		t.Errorf("by list: %+v", x)
 	}
+	// In observe too, what a plan would do is not told as done because another of its steps fails.
+	id, err := s.StartRunbook(t.Context(), signal.Start{
+		Runbook: "Fix", By: "ana", Rate: &signal.RateControl{Targets: []signal.RateTarget{{Key: "ParameterValues", Values: []string{"host:z", "no host"}}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x := s.await(t, id, ended); x.State != signal.Failed || x.Outcome != "would change host:z" {
+		t.Errorf("%+v", x)
+	}
 	x := run("tag:env", "prod")
 	var changed []any
 	for _, st := range x.Steps {
