@@ -19,7 +19,7 @@ const kindAccess = "access"
 func (c Config) accessDefaults() (Config, error) {
 	c.Name = cmp.Or(c.Name, kindAccess)
 	switch {
-	case c.Entity != "" || len(c.Series) > 0 || c.Each || c.Interval != 0 || c.Percentile != 0:
+	case c.Entity != "" || len(c.Series) > 0 || c.Each || c.Interval != 0 || c.Percentile != 0 || len(c.Effects) > 0 || c.Quiet != 0:
 		return c, fmt.Errorf("detector %s: kind access knows name and alarms alone", c.Name)
 	case c.Alarms.isZero():
 		c.Alarms = Rate{3, 7 * 24 * time.Hour}

@@ -2,6 +2,9 @@ package detect
 
 import (
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +35,13 @@ type Config struct {
 	Alarms Rate `yaml:"alarms"`
 	// Percentile, in place of alarms: the score above which this share of points lies is the threshold: 95.
 	Percentile float64 `yaml:"percentile"`
+	// Effects are the least deviations from what is expected that are worth an event, by the series' names in the list and in their
+	// own units (a share, bytes a second ...): {cpu: 0.1} for 10 points of percent; 0: any. Without, cpu 0.05, memory 0.02, network
+	// and disk 500000, others 0.
+	Effects map[string]float64 `yaml:"effects"`
+	// Quiet is how long after an anomaly's end the same entity (with each: the same series) is told no other. One that lasts beyond
+	// it is told then.
+	Quiet time.Duration `yaml:"quiet"`
 	// Limits of kind deepar: what a series should not rise above, by its name: the objectives of its endpoints. A forecast that
 	// crosses one, or the limit of a threshold rule about the same series, is told before it happens.
 	Limits map[string]float64 `yaml:"limits"`
@@ -84,6 +94,16 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("detector %s: percentile %v: want at least 50 and less than 100", c.Name, c.Percentile)
 	case c.Percentile != 0 && !c.Alarms.isZero():
 		return c, fmt.Errorf("detector %s: alarms and percentile: want one of them", c.Name)
+	case c.Quiet < 0 || c.Quiet > 30*24*time.Hour:
+		return c, fmt.Errorf("detector %s: quiet %v: want at most 720h", c.Name, c.Quiet)
+	}
+	for _, s := range slices.Sorted(maps.Keys(c.Effects)) {
+		if !slices.Contains(c.Series, s) {
+			return c, fmt.Errorf("detector %s: effects: %q isn't among its series %s", c.Name, s, strings.Join(c.Series, ", "))
+		}
+		if v := c.Effects[s]; !(v >= 0) || math.IsInf(v, 0) {
+			return c, fmt.Errorf("detector %s: effects: %s %v: want a number of 0 or more", c.Name, s, v)
+		}
 	}
 	return c, nil
 }

@@ -314,26 +314,26 @@ func (d *Forests) record(w *watched, end int64, v *Verdict) {
 	}
 }
 
-// tell appends the anomaly that began or ended with interval k, and keeps the peak of one that goes on.
+// tell appends the anomaly that began or ended with interval k, and keeps the peak of one that goes on. What begins in the quiet
+// time after the one before is told when it lasts beyond that, and else not at all.
 func (d *Forests) tell(dst []signal.Anomaly, w *watched, k int64, v *Verdict) []signal.Anomaly {
-	switch v.Change {
-	case Began:
+	hushed := d.c.Quiet > 0 && w.until > 0 && k*d.step-w.until < d.c.Quiet.Milliseconds()
+	switch {
+	case v.Change == Ended:
+		return w.end(dst, "")
+	case w.open == nil && !hushed && (v.Change == Began || d.c.Quiet > 0 && v.Change == GoesOn && v.Lasting):
 		w.open = d.anomaly(w, k, v)
 		w.until = (k + 1) * d.step
-		dst = append(dst, *w.open)
-	case GoesOn:
-		if !v.Lasting || w.open == nil {
-			break
-		}
-		w.until = (k + 1) * d.step
-		if v.Score > w.open.Score {
-			peak := d.anomaly(w, k, v)
-			peak.ID, peak.Began, peak.Cause = w.open.ID, w.open.Began, w.open.Cause
-			peak.Grade = max(peak.Grade, w.open.Grade)
-			w.open = peak
-		}
-	case Ended:
-		dst = w.end(dst, "")
+		return append(dst, *w.open)
+	case v.Change != GoesOn || !v.Lasting || w.open == nil:
+		return dst
+	}
+	w.until = (k + 1) * d.step
+	if v.Score > w.open.Score {
+		peak := d.anomaly(w, k, v)
+		peak.ID, peak.Began, peak.Cause = w.open.ID, w.open.Began, w.open.Cause
+		peak.Grade = max(peak.Grade, w.open.Grade)
+		w.open = peak
 	}
 	return dst
 }

@@ -85,6 +85,9 @@ func (c Config) inputs() ([]input, error) {
 		} else if strings.HasSuffix(in.metric, "_ratio") {
 			in.Unit = Share
 		}
+		if effect, ok := c.Effects[s]; ok {
+			in.Effect = effect
+		}
 		ins = append(ins, in)
 	}
 	return ins, nil

@@ -31,7 +31,7 @@ func (c Config) outlookDefaults() (Config, error) {
 	if c.Interval == 0 {
 		c.Interval = time.Minute
 	}
-	if c.Each || c.Percentile != 0 || !c.Alarms.isZero() || c.Interval != time.Minute {
+	if c.Each || c.Percentile != 0 || !c.Alarms.isZero() || c.Interval != time.Minute || len(c.Effects) > 0 || c.Quiet != 0 {
 		return c, fmt.Errorf("detector %s: kind deepar knows name, entity, series and limits; its interval is 1m", c.Name)
 	}
 	for _, s := range c.Series {
