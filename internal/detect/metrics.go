@@ -5,7 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 // metrics are the stage's own.
 type metrics struct {
 	batches, samples, accesses     prometheus.Counter
-	intervals, late                prometheus.Counter
+	intervals, late, leftAlone     prometheus.Counter
 	orders, ordersFailed           prometheus.Counter
 	publishFailed, recordFailed    prometheus.Counter
 	checkpoints, checkpointsFailed prometheus.Counter
@@ -36,6 +36,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		accesses:          counter("accesses_total", "Accesses that the detectors have read."),
 		intervals:         counter("intervals_total", "Intervals of entities that were scored."),
 		late:              counter("late_samples_total", "Samples set aside as their interval was closed already."),
+		leftAlone:         counter("left_alone_series_total", "Series of endpoints beyond the most that one detector looks ahead at."),
 		publishFailed:     counter("publish_failed_total", "Times that anomalies could not be published; they are tried again."),
 		recordFailed:      counter("record_failed_total", "Times that bands could not be recorded; they are dropped."),
 		orders:            counter("orders_total", "Orders of people (mute, confirm, use) that were carried out."),
@@ -53,7 +54,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "homeostat_detect_anomalies_total", Help: "Anomalies by detector and what was told of them.",
 		}, []string{"detector", "told"}),
 		models: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "homeostat_detect_models", Help: "Models by detector.",
+			Name: "homeostat_detect_models", Help: "Models by detector; of one that looks ahead, endpoints.",
 		}, []string{"detector"}),
 	}
 	reg.MustRegister(m.checkpointSeconds, m.anomalies, m.models)

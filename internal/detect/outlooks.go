@@ -57,6 +57,7 @@ type outlooks struct {
 	marks   map[string]*mark                     // of its endpoints
 	adopted *adoptions                           // which models were in use where
 	learned chan outlook.Models                  // holds one: what a training has made
+	full    bool                                 // it has been said that there are too many endpoints
 	busy    bool                                 // one is under way
 	ahead   map[signal.EntityID][]signal.Outlook // the runner's mu guards it
 }
@@ -97,6 +98,14 @@ func (r *Runner) foresee(ctx context.Context, pub Publisher, seq uint64, b *sign
 		found, breaches := o.process(seq, b)
 		k.take(&o.d.Bands)
 		r.show(o, o.d.Foretold)
+		r.metrics.models.WithLabelValues(o.name).Set(float64(len(o.marks)))
+		if n := o.d.Dropped; n > 0 {
+			if !o.full {
+				r.log.WarnContext(ctx, "more endpoints than a detector looks ahead at; the rest is left alone: narrow it by entity", "detector", o.name, "most", outlook.MostEndpoints)
+			}
+			r.metrics.leftAlone.Add(float64(n))
+			o.full, o.d.Dropped = true, 0
+		}
 		for _, key := range o.d.Gone {
 			if r.saver.shelf != nil {
 				r.saver.shelf.forget(shelfKey(o.name, key))

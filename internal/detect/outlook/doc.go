@@ -8,7 +8,8 @@
 // over all endpoints, learned once a day beside the stream: [Detector.Lessons], [Learn], [Detector.Adopt].
 //
 // A minute is judged by the forecast's own distribution: how far in the tail it lies (the probability integral transform), the
-// last five together, as one lone outlier is nobody's trouble. Where the band of 80 % holds more than 83 or less than 77 % of what comes,
+// last five together, as one lone outlier is nobody's trouble. How strange that is, is held against how often the series had as much
+// before, as the minutes of one forecast err together. Where the band of 80 % holds more than 83 or less than 77 % of what comes,
 // it is narrowed or widened, a little with each minute: that of the next minutes by what they brought, that of the rest of the
 // hour by what a forecast of an hour ago said of it.
 //
@@ -16,5 +17,6 @@
 // endpoint by endpoint, each as of its own place in the stream, says the same again. One goroutine.
 //
 // Sources: "Adaptive Conformal Inference Under Distribution Shift", NeurIPS 2021, for the band; "Probabilistic forecasts,
-// calibration and sharpness", JRSS B 69 (2007), for the transform.
+// calibration and sharpness", JRSS B 69 (2007), for the transform; "An Introduction to Statistical Modeling of Extreme Values", 2001, chapter
+// 4, for the record.
 package outlook

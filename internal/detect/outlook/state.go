@@ -119,7 +119,7 @@ func (d *Detector) Decode(state []byte, seq uint64) (key string, err error) {
 	}
 	e := d.watch(s.Entity, s.Name)
 	if e == nil {
-		return "", fmt.Errorf("more than %d endpoints", mostWatch)
+		return "", fmt.Errorf("more than %d endpoints", MostEndpoints)
 	}
 	e.from, e.tracks, e.counters = seq, s.Tracks, counters
 	e.gathered = gathered{
