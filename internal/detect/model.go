@@ -125,8 +125,8 @@ const (
 	goesOn         = 0.75  // of the way from there to the threshold is where an anomaly stops going on
 	scoreDecay     = 1.0 / 10000
 	tiredDecay     = 1.0 / 500
-	coldNewsPoints = 240 // that a model has seen before that
-	coldNews       = 9.0 // times as much more is asked of news at first, and less and less of that until coldNewsTime
+	coldNewsPoints = 240  // that a model has seen before that
+	coldNews       = 19.0 // times as much more is asked of news at first, and less and less of that until coldNewsTime
 	coldNewsTime   = 2 * dayMs
 	scoreTop       = 8.0
 	scoreBins      = 800

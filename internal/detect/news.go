@@ -10,12 +10,13 @@ const (
 	newsQuiet    = 30 * time.Minute    // in which something as strong makes a point no news
 	newsPoints   = 36                  // or so many points, where that is longer
 	newsSlots    = 36                  // that the time is divided into
-	newsLeast    = 0.2                 // the novelty that makes an event where one false alarm a week is allowed
+	newsLeast    = 0.17                // the novelty that makes an event where one false alarm a week is allowed
 	newsFold     = 0.05                // more of it where a share 1/e of the alarms is allowed
 	newsFloor    = 0.05                // and it is never less
 	fatigueTime  = 30 * 24 * time.Hour // in which what was heard counts for a third
 	fatigueShare = 0.1                 // by which novelty counts less for each time it was heard
 	fatigueFull  = 0.3                 // novelty that was heard counts as once; of less, the share
+	fatigueFrom  = 0.1                 // and of less than this, not at all
 	eventsKept   = 16
 )
 
@@ -60,7 +61,7 @@ func (n *news) judge(t int64, interval time.Duration, novelty float64) (strength
 func (n *news) heard(novelty float64, fresh bool) {
 	newest := &n.Strongest[mod(n.Slot, newsSlots)]
 	*newest = max(*newest, float32(novelty))
-	if fresh && novelty > newsLeast/2 {
+	if fresh && novelty > fatigueFrom {
 		n.Heard += min(1, novelty/fatigueFull)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -181,6 +182,10 @@ func TestCheckpointTakenBetweenBatchesIsWhole(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	err = r.Run(ctx, &tape{batches, cancel, func(i int) {
 		names, err := filepath.Glob(filepath.Join(c.Dir, "state", "*.segment"))
+		for end := time.Now().Add(time.Second); len(names) == 0 && time.Now().Before(end); { // batches don't outrun the first
+			runtime.Gosched()
+			names, err = filepath.Glob(filepath.Join(c.Dir, "state", "*.segment"))
+		}
 		if err != nil || len(names) == 0 || names[len(names)-1] == newest {
 			return // none yet, or none since
 		}
