@@ -26,7 +26,7 @@ func TestEveryOperationOverTheWire(t *testing.T) {
 	}
 	sample := func(o operation, shape string) map[string]any {
 		m := models[o.service]
-		v, _ := m.Sample(shape, 9, newer).(map[string]any)
+		v, _ := m.Sample(shape, 7, newer).(map[string]any)
 		for member, ref := range m.Shapes[shape].Members {
 			if ref.Location == "statusCode" {
 				v[member] = int64(202)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 )
 
@@ -67,9 +68,15 @@ type Shape struct {
 // signingName is what a request's signature calls the service.
 func (m *Model) signingName() string { return cmp.Or(m.Metadata.SigningName, m.Metadata.Prefix) }
 
-// LoadModel reads a service's model, the service named as boto3 does.
+// models are those that the process has read: EC2's alone takes seconds with the race detector.
+var models sync.Map // of *Model, by service
+
+// LoadModel reads a service's model, the service named as boto3 does. It is shared, and not to be changed.
 func LoadModel(tb testing.TB, service string) *Model {
 	tb.Helper()
+	if m, ok := models.Load(service); ok {
+		return m.(*Model)
+	}
 	dir, err := venv()
 	if err != nil {
 		tb.Fatal(err)
@@ -92,6 +99,7 @@ func LoadModel(tb testing.TB, service string) *Model {
 	if err := json.NewDecoder(zip).Decode(m); err != nil {
 		tb.Fatal(err)
 	}
+	models.Store(service, m)
 	return m
 }
 
