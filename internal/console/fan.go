@@ -118,9 +118,10 @@ func newBreach(detail json.RawMessage) *findingView {
 	}
 	v := &findingView{ID: b.ID, Kind: kindBreach, Reason: b.Reason, Tone: tone(b.Severity), Began: b.Made, Ended: b.Ended, Entity: b.Entity}
 	v.Facts = append(v.Facts, pair{"Detector", b.Detector}, pair{"Limit", u.format(b.Limit)}, pair{"Value then", u.format(b.Value)},
-		pair{"Crossed", clock(b.At) + ", " + clock(b.Earliest) + " to " + clock(b.Latest)}, pair{"Probability", percent(b.Probability)}, pair{"Forecast by", b.Method})
+		pair{"Crossed", clock(b.At) + ", " + clock(b.Earliest) + " to " + clock(b.Latest)}, pair{"Probability", percent(b.Probability)})
 	if b.Rule != "" {
 		v.Facts = append(v.Facts, pair{"Rule", b.Rule})
 	}
+	v.Facts = append(v.Facts, pair{"Forecast by", b.Method})
 	return v
 }

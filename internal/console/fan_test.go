@@ -12,6 +12,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+	"github.com/google/go-cmp/cmp"
 
 	"homeostat/internal/signal"
 )
@@ -136,5 +137,29 @@ func TestFanIsDrawn(t *testing.T) {
 		}
 		untroubled(t, ctx, scheme)
 		shoot(t, ctx, "fan-"+scheme)
+	}
+}
+
+func TestBreachIsLaidOut(t *testing.T) {
+	b := signal.Breach{
+		Head: signal.Head{ID: "fo-1", Entity: "host:web-1", Severity: signal.Warning}, Detector: "disks", Series: "disk /var", Limit: 0.85, Rule: "DiskSpace",
+		Value: 0.79, Probability: 0.97, Made: noon, At: noon.Add(40 * time.Minute), Earliest: noon.Add(30 * time.Minute), Method: "ETS",
+	}
+	text, err := json.Marshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := newFinding(kindBreach, text)
+	want := []pair{
+		{"Detector", "disks"},
+		{"Limit", "85 %"},
+		{"Value then", "79 %"},
+		{"Crossed", "12:40 UTC, 12:30 UTC to later than in an hour"},
+		{"Probability", "97 %"},
+		{"Rule", "DiskSpace"},
+		{"Forecast by", "ETS"},
+	}
+	if d := cmp.Diff(want, v.Facts); d != "" || v.Entity != "host:web-1" || !v.Began.Equal(noon) {
+		t.Errorf("%s, %+v", d, v)
 	}
 }

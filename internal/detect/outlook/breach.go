@@ -56,9 +56,9 @@ func (d *Detector) foresee(e *endpoint, i int, k int64) {
 		case !known:
 			d.over(b, k+1, "there is no such limit any more")
 		case now >= b.Limit:
-			d.over(b, k+1, fmt.Sprintf("%s has crossed %s", b.Series, figure(b.Limit)))
+			d.over(b, k+1, fmt.Sprintf("%s has crossed %s", b.Series, quantity(d.c.Features[i], b.Limit)))
 		case c.most < unsure:
-			d.over(b, k+1, fmt.Sprintf("%s is no more going to cross %s", b.Series, figure(b.Limit)))
+			d.over(b, k+1, fmt.Sprintf("%s is no more going to cross %s", b.Series, quantity(d.c.Features[i], b.Limit)))
 		default:
 			open = append(open, b)
 		}
@@ -99,13 +99,13 @@ func (d *Detector) breach(e *endpoint, i int, k int64, l limit, c crossing) sign
 	made := time.UnixMilli((k + 1) * minute).UTC()
 	b := signal.Breach{
 		Head: signal.Head{
-			ID: signal.MakeID(signal.KindBreach, d.c.Name, string(e.entity), name, figure(l.value), l.rule, made.Format(time.RFC3339Nano)), Entity: e.entity,
+			ID: signal.MakeID(signal.KindBreach, d.c.Name, string(e.entity), name, strconv.FormatFloat(l.value, 'g', -1, 64), l.rule, made.Format(time.RFC3339Nano)), Entity: e.entity,
 			Cause: []string{}, Severity: l.severity,
 		},
 		Detector: d.c.Name, Series: name, Limit: l.value, Rule: l.rule, Value: tr.Latest, Probability: c.most, Made: made,
 		At: at(c.when), Earliest: at(c.earliest), Latest: at(c.latest), Expected: tr.Fan[middle], Lower: tr.Fan[bottom], Upper: tr.Fan[top], Method: tr.Method,
 	}
-	what := "cross " + figure(l.value)
+	what := "cross " + quantity(feature, l.value)
 	if feature == Disk && l.value >= full {
 		what = "be full"
 	}
@@ -117,11 +117,20 @@ func (d *Detector) breach(e *endpoint, i int, k int64, l limit, c crossing) sign
 	if l.rule != "" {
 		b.Reason += ", a limit of the rule " + l.rule
 	}
-	b.Reason += fmt.Sprintf(" (now %.3g; probability %.0f %%)", b.Value, 100*c.most)
+	b.Reason += fmt.Sprintf(" (now %s; probability %.0f %%)", quantity(feature, b.Value), 100*c.most)
 	if e.batch != "" {
 		b.Cause = append(b.Cause, e.batch)
 	}
 	return b
 }
 
-func figure(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+// quantity writes a value of a feature as a person says it.
+func quantity(feature string, v float64) string {
+	switch feature {
+	case Disk, Errors:
+		return strconv.FormatFloat(100*v, 'g', 3, 64) + " %"
+	case Requests:
+		return strconv.FormatFloat(v, 'g', 3, 64) + "/s"
+	}
+	return strconv.FormatFloat(v, 'g', 3, 64) + " s"
+}

@@ -318,7 +318,7 @@ func (d *Detector) anomaly(e *endpoint, i int, k int64, v, score float64) *signa
 		Detector: d.c.Name, Series: []string{name}, Began: began, Score: score, Threshold: begins, Grade: 1 - begins/score,
 		Values: map[string]float64{name: v}, Expected: map[string]float64{name: median}, Lower: map[string]float64{name: lower},
 		Upper: map[string]float64{name: upper}, Attribution: map[string]float64{name: 1}, Confidence: tr.confidence(),
-		Reason: fmt.Sprintf("%s is %.3g, where %.3g to %.3g was forecast", name, v, lower, upper),
+		Reason: fmt.Sprintf("%s is %s, where %s to %s was forecast", name, quantity(f, v), quantity(f, lower), quantity(f, upper)),
 	}
 	if e.batch != "" {
 		a.Cause = append(a.Cause, e.batch)

@@ -102,13 +102,13 @@ func TestRuleIsBreachedBeforeItFires(t *testing.T) {
 	if first == nil || full == nil || len(told) != 3 {
 		t.Fatalf("told %d: %+v", len(told), told)
 	}
-	if first.Rule != "DiskSpace" || first.Limit != 0.85 || first.Severity != signal.Critical || !strings.Contains(first.Reason, ", a limit of the rule DiskSpace (now 0.") {
+	if first.Rule != "DiskSpace" || first.Limit != 0.85 || first.Severity != signal.Critical || !strings.Contains(first.Reason, ", a limit of the rule DiskSpace (now ") {
 		t.Errorf("%+v", first)
 	}
 	if off := first.At.UnixMilli()/minute - began - 250; off < -10 || off > 10 || first.Earliest.After(first.At) || !first.Latest.IsZero() && first.Latest.Before(first.At) {
 		t.Errorf("%s: %d minutes off", first.Reason, off)
 	}
-	if ended[first.ID] != "disk /var has crossed 0.85" {
+	if ended[first.ID] != "disk /var has crossed 85 %" {
 		t.Errorf("once it was crossed: %q", ended[first.ID])
 	}
 	if !strings.HasPrefix(full.Reason, "disk /var is going to be full in ") {

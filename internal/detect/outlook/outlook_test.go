@@ -160,7 +160,7 @@ func TestFullDiskIsForeseen(t *testing.T) {
 	if b.At.Sub(b.Made) < 15*time.Minute || b.Probability < 0.8 || b.Earliest.After(b.At) || len(b.Expected) != horizon {
 		t.Errorf("told at %v for %v, probability %.2f, earliest %v", b.Made, b.At, b.Probability, b.Earliest)
 	}
-	if !strings.HasPrefix(b.Reason, "disk /var is going to cross 0.95 in ") {
+	if !strings.HasPrefix(b.Reason, "disk /var is going to cross 95 % in ") {
 		t.Error(b.Reason)
 	}
 	steady := New(Config{Name: "host-outlook", Entity: "host", Features: []string{Disk}, Limits: map[string]float64{Disk: 0.95}})
