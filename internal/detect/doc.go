@@ -26,6 +26,6 @@
 // A Forests, a Model: one goroutine. A Runner: Run by one, Position and Health by any.
 //
 // Sources: package rcf for the forest; Siffer et al., "Anomaly Detection in Streams with Extreme Value Theory", KDD 2017, for
-// thresholds, here with an exponential tail; Gibbs and Candès, "Adaptive Conformal Inference Under Distribution Shift", NeurIPS
-// 2021, for holding a rate.
+// thresholds of the score, here with an exponential tail; Rényi, "Théorie des éléments saillants d'une suite d'observations", 1962,
+// for how often noise breaks its records.
 package detect
