@@ -250,7 +250,7 @@ func (m *Model) UnmarshalBinary(data []byte) error {
 	for i := range m.features {
 		m.features[i].state, m.features[i].trail.state, m.features[i].records = d.Features[i], d.Trails[i], d.Records[i]
 		sketches := m.features[i].sketches()
-		if len(d.Sketches[i]) != len(sketches) {
+		if bins := d.Features[i].Bins; bins < 0 || bins > seasonBins || d.Features[i].Step < 0 || len(d.Sketches[i]) != len(sketches) {
 			return errors.New("a feature of another shape")
 		}
 		for j, s := range sketches {
