@@ -43,6 +43,7 @@ part "observe changes nothing" '.*\[rapid\].*' "$go" test -count=1 -timeout 2h -
 part "executions at random" '.*\[rapid\].*' "$go" test -count=1 -timeout 2h -run Observe -v ./automation -rapid.checks=20000
 part "a kill at every write" '.*\[rapid\].*' "$go" test -count=1 -timeout 2h -run Killed -v ./automation -rapid.checks=2000
 part "10 million comparisons" '^(ok|FAIL).*' env HOMEOSTAT_SOAK=1 "$go" test -count=1 -timeout 4h -run Soak -v ./eventpattern
+part "detectors at length" '^(ok|FAIL).*' env HOMEOSTAT_SOAK=1 "$go" test -count=1 -timeout 2h -run 'QuietHost|QuietFrom|RestoredCheckpoint|RanksFaults' ./internal/detect
 part "100 kills under load, an hour" '^(ok|FAIL).*' env HOMEOSTAT_SOAK=1 "$go" test -count=1 -timeout 6h -run 'Soak|Kill|Crash' -v ./cmd/homeostat ./internal/bus ./internal/detect
 for f in automation:FuzzParse automation:FuzzReferences automation:FuzzPath automation:FuzzPattern automation:FuzzHarmless \
 	eventpattern:FuzzPattern eventpattern:FuzzEvent eventpattern:FuzzTransform internal/runbook:FuzzCalendar internal/runbook:FuzzCondition; do
