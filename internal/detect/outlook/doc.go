@@ -3,9 +3,10 @@
 // itself crosses a limit.
 //
 // A [Detector] gathers the samples of each endpoint into minutes that the data itself closes, and keeps the last two days of them.
-// Every five minutes it forecasts the next sixty with whatever of Theta, the same minute of yesterday, the last value, DeepAR and
-// (of a disk) exponential smoothing did best on the last two hours (package forecast). DeepAR is one model for each kind of series
-// over all endpoints, learned once a day beside the stream: [Detector.Lessons], [Learn], [Detector.Adopt].
+// Every five minutes it forecasts the next sixty with whatever did best on the last two hours (package forecast): Theta, the same
+// minute of yesterday, the last value, what the last two hours had, DeepAR, and (of what has a limit) exponential smoothing and a
+// straight line. DeepAR is one model for each kind of series over all endpoints, learned once a day beside the stream:
+// [Detector.Lessons], [Learn], [Detector.Adopt].
 //
 // A minute is judged by the forecast's own distribution: how far in the tail it lies (the probability integral transform), the
 // last five together, as one lone outlier is nobody's trouble. How strange that is, is held against how often the series had as much

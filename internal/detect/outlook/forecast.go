@@ -41,7 +41,10 @@ func (d *Detector) candidates(e *endpoint, i int, y []float64, k int64) []foreca
 	local := func(name string, m forecast.Model) forecast.Candidate {
 		return forecast.Candidate{Name: name, Forecast: func(_, n int) (*forecast.Forecast, error) { return m.Forecast(y[:n], horizon, levels) }}
 	}
-	cands := []forecast.Candidate{local("theta", forecast.Theta{Season: 60}), local("the last value", forecast.SeasonalNaive{})}
+	cands := []forecast.Candidate{
+		local("theta", forecast.Theta{Season: 60}), local("the last value", forecast.SeasonalNaive{}),
+		{Name: "the last two hours", Forecast: func(_, n int) (*forecast.Forecast, error) { return usual(y[:n]) }},
+	}
 	if len(d.always[i])+len(e.limits[i]) > 0 { // what is on its way to a limit follows a slope; ETS costs as much as all the rest
 		cands = append(cands, forecast.Candidate{Name: "ETS", Forecast: func(_, n int) (*forecast.Forecast, error) {
 			return forecast.ETS{}.Forecast(y[max(0, n-4*horizon):n], horizon, levels)

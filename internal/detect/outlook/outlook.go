@@ -21,7 +21,7 @@ const (
 )
 
 // MostEndpoints is how many endpoints a detector watches; more are counted and left alone. One of four series, with the day's models,
-// takes some 130 ms of a core in five minutes: see BenchmarkForecasts.
+// takes some 110 ms of a core in five minutes: see BenchmarkForecasts.
 const MostEndpoints = 1000
 
 // Config is a detector of kind deepar.

@@ -3,6 +3,7 @@ package outlook
 import (
 	"errors"
 	"math"
+	"slices"
 
 	"homeostat/forecast"
 )
@@ -43,6 +44,35 @@ func line(y []float64) (*forecast.Forecast, error) {
 		for l, z := range normalLevels {
 			f.Quantiles[l] = append(f.Quantiles[l], f.Mean[s]+z*spread)
 		}
+	}
+	return f, nil
+}
+
+// usual says of each minute to come what the last two hours had: the best there is of a share that scatters about where it was.
+func usual(y []float64) (*forecast.Forecast, error) {
+	var seen []float64
+	for _, v := range y[max(0, len(y)-2*horizon):] {
+		if !math.IsNaN(v) {
+			seen = append(seen, v)
+		}
+	}
+	if len(seen) < least {
+		return nil, errors.New("too short for what is usual")
+	}
+	slices.Sort(seen)
+	mean := 0.0
+	for _, v := range seen {
+		mean += v / float64(len(seen))
+	}
+	f := &forecast.Forecast{Levels: levels, Mean: slices.Repeat([]float64{mean}, horizon)}
+	for _, p := range levels {
+		x := min(max(p*float64(len(seen))-0.5, 0), float64(len(seen)-1))
+		i := int(x)
+		v := seen[i]
+		if w := x - float64(i); w > 0 {
+			v += w * (seen[i+1] - seen[i])
+		}
+		f.Quantiles = append(f.Quantiles, slices.Repeat([]float64{v}, horizon))
 	}
 	return f, nil
 }
