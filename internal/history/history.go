@@ -131,6 +131,12 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 	if err != nil {
 		return nil, fmt.Errorf("open the history in %s: %w", cfg.Dir, err)
 	}
+	// Late samples come back from a log of their own, in which a mark of before a kill can be taken for one of a later run: then
+	// samples are thought to lie in a file of chunks that was never written, and are lost at the next start. In a block they
+	// are safe, and the log begins anew.
+	if err := db.CompactOOOHead(ctx); err != nil {
+		log.WarnContext(ctx, "late samples stay in their log: a kill may cost some of them", "err", err)
+	}
 	ql := func(name string, tracker promql.QueryTracker) *promql.Engine {
 		return promql.NewEngine(promql.EngineOpts{
 			Logger: log, Reg: prometheus.WrapRegistererWith(prometheus.Labels{"engine": name}, reg),

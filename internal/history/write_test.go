@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"reflect"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -225,6 +227,47 @@ func TestPositionSurvivesAndNothingIsReadTwice(t *testing.T) {
 	}
 	if es := h.Entities(); len(es) != 1 || es[0].Series != 1 {
 		t.Errorf("entities %+v: a series that was known counts twice", es)
+	}
+}
+
+// TestLateSamplesOutliveKills kills the history twice: what it had written by then is copied, and another goes on over the copy.
+// The TSDB keeps late samples in a log of their own, with marks of what of them is in a file of chunks; once other chunks are
+// written after a kill, it takes a mark of before for one of after, and looks for the late samples where they never were.
+func TestLateSamplesOutliveKills(t *testing.T) {
+	dir, s := t.TempDir(), newTape()
+	now := time.Now().Truncate(time.Second)
+	const series, each, late = 6000, 130, 40 // more than the TSDB holds back of chunks, and more than one chunk of late samples
+	var bs []*signal.Batch
+	for r := range each {
+		b := &signal.Batch{}
+		for k := range series {
+			i := b.AddSeries(signal.MakeSeries(signal.MakeLabels(map[string]string{"__name__": "other", "host_name": "web-2", "k": strconv.Itoa(k)})))
+			b.Add(i, now.UnixMilli()+int64(r), math.Sin(float64(r*series+k)))
+		}
+		bs = append(bs, b)
+	}
+	ps := []point{{now, 0}}
+	for i := range late {
+		ps = append(ps, point{now.Add(-30*time.Minute + time.Duration(i)*time.Millisecond), float64(i)})
+	}
+	bs = append(bs, points(ps...))
+	for range 2 {
+		h := open(t, Config{Dir: dir})
+		feed(t, h, s, bs...)
+		bs = nil
+		killed := t.TempDir()
+		if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Close(); err != nil {
+			t.Fatal(err)
+		}
+		dir = killed
+	}
+	h := open(t, Config{Dir: dir})
+	defer h.Close()
+	if times, _ := samples(t, h, "host:web-1", "m"); len(times) != 1+late {
+		t.Errorf("%d samples after two kills, want %d", len(times), 1+late)
 	}
 }
 
