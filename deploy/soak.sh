@@ -46,7 +46,8 @@ part "10 million comparisons" '^(ok|FAIL).*' env HOMEOSTAT_SOAK=1 "$go" test -co
 part "detectors at length" '^(ok|FAIL).*' env HOMEOSTAT_SOAK=1 "$go" test -count=1 -timeout 2h -run 'QuietHost|QuietFrom|RestoredCheckpoint|RanksFaults' ./internal/detect
 part "100 kills under load, an hour" '^(ok|FAIL).*' env HOMEOSTAT_SOAK=1 "$go" test -count=1 -timeout 6h -run 'Soak|Kill|Crash' -v ./cmd/homeostat ./internal/bus ./internal/detect
 for f in automation:FuzzParse automation:FuzzReferences automation:FuzzPath automation:FuzzPattern automation:FuzzHarmless \
-	eventpattern:FuzzPattern eventpattern:FuzzEvent eventpattern:FuzzTransform internal/runbook:FuzzCalendar internal/runbook:FuzzCondition; do
+	eventpattern:FuzzPattern eventpattern:FuzzEvent eventpattern:FuzzTransform internal/runbook:FuzzCalendar internal/runbook:FuzzCondition \
+	internal/detect:FuzzModel internal/detect:FuzzSegment; do
 	part "fuzz $f" 'fuzz: elapsed: .*|Failing input.*' "$go" test -run '^$' -fuzz "^${f#*:}\$" -fuzztime "$fuzztime" "./${f%%:*}"
 done
 

@@ -78,6 +78,7 @@ func learnt(t *testing.T) outlook.Models {
 // TestAdoptionIsMetAgainAfterAKill: a model taken up after the last checkpoint is in use from the same message on when the
 // stream is read again, and so the same is said.
 func TestAdoptionIsMetAgainAfterAKill(t *testing.T) {
+	t.Parallel()
 	tape240, models := shopTape(240), learnt(t)
 	dir := t.TempDir()
 	c := RunnerConfig{Detectors: []Config{{Name: "shop", Kind: "deepar", Entity: "service", Limits: map[string]float64{"response_time": 0.15}}}, Dir: dir, Every: time.Hour}

@@ -78,6 +78,7 @@ func TestFaultsOfAHost(t *testing.T) {
 			for h.at.Before(begin.Add(tt.length + 20*time.Minute)) {
 				_, b := h.next()
 				found = d.Process(found, b)
+				d.watched["host:web-1"].model.quick = h.at.Before(begin)
 			}
 			for _, a := range found {
 				if a.Ended.After(begin) {
@@ -301,6 +302,7 @@ func replay(t rapidT, batches []*signal.Batch, cut func(i int) bool) ([]signal.A
 type rapidT interface{ Fatal(...any) }
 
 func TestRestoredCheckpointChangesNothing(t *testing.T) {
+	t.Parallel()
 	h := newHost(5, "web-1", start(), 700*time.Millisecond)
 	h.faults = func(at time.Time, l *load) {
 		if gone := at.Sub(start()); gone > 80*time.Second && gone < 95*time.Second {

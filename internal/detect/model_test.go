@@ -130,6 +130,7 @@ func TestPercentileNeedsMoreThanOneExceedance(t *testing.T) {
 }
 
 func TestAlarmsAreKeptToTheirRate(t *testing.T) {
+	t.Parallel()
 	// White noise, 28 days at 5 minutes: one a week is 4, three times that is allowed for luck.
 	for seed := range uint64(3) {
 		r := newRand(seed)

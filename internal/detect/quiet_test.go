@@ -124,6 +124,7 @@ func TestQuietFromTheFirstPointOn(t *testing.T) {
 
 // TestRunawayIsFoundAmongJobs starts a runaway on machines with jobs, a minute after the first sample.
 func TestRunawayIsFoundAmongJobs(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(20) {
 		d := newForests(t, Config{Interval: time.Second})
 		h, q := newHost(seed, "web-1", start(), time.Second), newQuietLife(seed)

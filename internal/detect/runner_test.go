@@ -123,6 +123,7 @@ func TestRunnerPublishesBeginAndEnd(t *testing.T) {
 
 // TestKilledRunnerMakesTheSameEvents reads on from an old checkpoint, as after a kill, and must find what was found.
 func TestKilledRunnerMakesTheSameEvents(t *testing.T) {
+	t.Parallel()
 	batches := faultyTape()
 	want := &book{events: map[string]signal.Event{}}
 	play(t, second(""), batches, want, nil)

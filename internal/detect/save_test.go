@@ -133,6 +133,7 @@ func states(t *testing.T, r *Runner) map[string]string {
 // TestSlicesOfDifferentAgesMakeOneState saves models a few at a time while the stream goes on, as a process with many does, cuts
 // it off, and reads on: every model must have seen every message once, and the events be those of a run that was never cut off.
 func TestSlicesOfDifferentAgesMakeOneState(t *testing.T) {
+	t.Parallel()
 	tape := fleet(40, 300, nil)
 	want := newBook()
 	whole := play(t, gauges(""), tape, want, nil)
