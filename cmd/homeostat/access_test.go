@@ -2,10 +2,8 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"homeostat/internal/config"
 	"homeostat/internal/detect/access/accesstest"
 	"homeostat/internal/signal"
 )
@@ -71,31 +68,9 @@ func TestUnusualAccessFromTheTrailToTheIncident(t *testing.T) {
 	cfg.Listen = "127.0.0.1:0"
 	cfg.Sources.Host.Off = true
 	cfg.Sources.CloudTrail.Dir = dir
-	p, err := cfg.check(&config.File{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := openDataDir(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer data.Close()
-	l, err := openLoop(t.Context(), cfg, p, data, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- l.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	data := t.TempDir()
+	l, _ := runInProcess(t, cfg, checked(t, &cfg), data)
+	ctx := t.Context()
 	await := func(what string, ok func() bool) {
 		t.Helper()
 		end := time.After(time.Minute)
@@ -108,7 +83,7 @@ func TestUnusualAccessFromTheTrailToTheIncident(t *testing.T) {
 		}
 	}
 	await("the trail's end in the stream", func() bool {
-		read, err := os.ReadFile(data.join("cloudtrail.json"))
+		read, err := os.ReadFile(filepath.Join(data, "cloudtrail.json"))
 		return err == nil && bytes.Count(read, []byte(".json")) == 40
 	})
 	for i := range stolen {

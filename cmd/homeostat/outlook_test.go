@@ -2,9 +2,7 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -16,7 +14,6 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
 
-	"homeostat/internal/config"
 	"homeostat/internal/history"
 	"homeostat/internal/signal"
 )
@@ -71,10 +68,7 @@ func TestSlowServiceFromOTLPToTheIncident(t *testing.T) {
 	cfg := defaultConfig()
 	cfg.Listen = "127.0.0.1:0"
 	cfg.Sources.Host.Off = true
-	p, err := cfg.check(&config.File{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := checked(t, &cfg)
 	p.rules = append(p.rules, history.RuleFile{Name: "slo.yaml", Text: []byte(`groups:
   - name: slo
     rules:
@@ -82,27 +76,8 @@ func TestSlowServiceFromOTLPToTheIncident(t *testing.T) {
         expr: histogram_quantile(0.95, sum by (le, service_name, http_route) (rate(http_server_request_duration_seconds_bucket{http_route="/cart"}[5m]))) > 1.9
         for: 1h
 `)})
-	data, err := openDataDir(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer data.Close()
-	l, err := openLoop(t.Context(), cfg, p, data, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- l.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	l, _ := runInProcess(t, cfg, p, t.TempDir())
+	ctx := t.Context()
 
 	const minutes = 420
 	began := time.Now().Add(-minutes * time.Minute).Truncate(time.Minute)

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -19,7 +17,6 @@ import (
 	"github.com/klauspost/compress/snappy"
 	"github.com/prometheus/prometheus/prompb"
 
-	"homeostat/internal/config"
 	"homeostat/internal/detect"
 	"homeostat/internal/history"
 	"homeostat/internal/signal"
@@ -36,28 +33,9 @@ func benchLoop(b *testing.B, change func(c *Config, p *parts)) *loop {
 	b.Helper()
 	c := defaultConfig()
 	c.Listen, c.Sources.Host.Off, c.Stream.MaxBytes = "127.0.0.1:0", true, 16<<30
-	p, err := c.check(&config.File{})
-	if err != nil {
-		b.Fatal(err)
-	}
+	p := checked(b, &c)
 	change(&c, p)
-	dir, err := openDataDir(b.TempDir())
-	if err != nil {
-		b.Fatal(err)
-	}
-	l, err := openLoop(b.Context(), c, p, dir, slog.New(slog.DiscardHandler))
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(b.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- l.Run(ctx) }()
-	b.Cleanup(func() {
-		cancel()
-		if err := errors.Join(<-ended, l.Close(), dir.Close()); err != nil {
-			b.Error(err)
-		}
-	})
+	l, _ := runInProcess(b, c, p, b.TempDir())
 	return l
 }
 

@@ -2,11 +2,9 @@ package main
 
 import (
 	"io"
-	"log/slog"
 	"testing"
 	"time"
 
-	"homeostat/internal/config"
 	"homeostat/internal/history"
 	"homeostat/internal/signal"
 )
@@ -51,20 +49,7 @@ func TestRehearsalSaysWhatWouldHaveBeenDone(t *testing.T) {
 
 	cfg := defaultConfig()
 	cfg.Listen, cfg.Mode, cfg.Sources.Host.Name, cfg.Incidents.Quiet = "127.0.0.1:0", signal.Auto, "web-1", time.Hour
-	p, err := cfg.check(&config.File{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := openDataDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer data.Close()
-	l, err := openLoop(t.Context(), cfg, p, data, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	l, _ := openInProcess(t, cfg, checked(t, &cfg), dir)
 	r := &rehearser{cfg: cfg, history: l.history, rules: l.rules, bus: l.bus, runbooks: l.runbooks, turn: make(chan struct{}, 1)}
 	got, err := r.Rehearse(t.Context(), 1)
 	if err != nil {

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"context"
-	"log/slog"
 	"os"
 	"strconv"
 	"testing"
 	"time"
 
-	"homeostat/internal/config"
 	"homeostat/internal/history"
 	"homeostat/internal/signal"
 )
@@ -19,22 +16,7 @@ func startLoop(t *testing.T, dir string) time.Duration {
 	began := time.Now()
 	cfg := defaultConfig()
 	cfg.Listen = "127.0.0.1:0"
-	p, err := cfg.check(&config.File{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := openDataDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer data.Close()
-	l, err := openLoop(t.Context(), cfg, p, data, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- l.Run(ctx) }()
+	l, done := runInProcess(t, cfg, checked(t, &cfg), dir)
 	ready := func() bool {
 		for _, s := range l.stages.Stages() {
 			if !s.Ready {
@@ -52,13 +34,7 @@ func startLoop(t *testing.T, dir string) time.Duration {
 		}
 	}
 	took := time.Since(began)
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Error(err)
-	}
+	done()
 	return took
 }
 

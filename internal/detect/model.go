@@ -117,7 +117,6 @@ const (
 	refresh        = 16  // points between two looks at the tail of the scores
 	trees          = 100 // in all forests
 	rareWeight     = 0.3 // of the rarest in the sharp score
-	recentShare    = 0.3 // of a new point in the forests' mean of late: about the last 6
 	trailFrom      = 2.0 // what is rarer than that (1 point in 7) in a trail counts in the dense score
 	trailWeight    = 0.2
 	scorePrior     = 0.15  // mean excess in the tail of scores that few points are thought to have
@@ -218,7 +217,7 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 	v := &m.verdict
 	clear(m.far)
 	m.novelty = 0
-	var rare surprises
+	rarest := 0.0
 	var trail traits
 	for i := range m.features {
 		e := m.features[i].expect(t)
@@ -235,12 +234,12 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 		if s.Seen > 0 {
 			r := m.features[i].surprise(e, m.x[i])
 			m.far[i] = r.away > 0
-			rare.most(r)
+			rarest = max(rarest, r.residual, r.drift)
 			m.novelty = max(m.novelty, m.features[i].records.novelty(e, t, m.x[i]))
 		}
 		trail.add(1/float64(len(m.features)), m.features[i].trail.take(e, m.x[i]))
 	}
-	m.score(rare, trail)
+	m.score(rarest, trail)
 	m.strength, m.fresh = m.news.judge(t, m.interval(), m.novelty)
 	m.decide()
 	suspects := m.suspects()
@@ -256,7 +255,7 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 }
 
 // score sets Score and Attribution, works out what is news, and lets the forests learn.
-func (m *Model) score(rare surprises, trail traits) {
+func (m *Model) score(rarest float64, trail traits) {
 	v := &m.verdict
 	v.Score, m.sharp = 0, 0
 	for i := range v.Attribution {
@@ -298,7 +297,7 @@ func (m *Model) score(rare surprises, trail traits) {
 		m.sharp = v.Score
 		return
 	}
-	m.sharp = v.Score + rareWeight*max(rare.residual, rare.drift)
+	m.sharp = v.Score + rareWeight*rarest
 	v.Score = m.dense(v.Score, trail)
 }
 

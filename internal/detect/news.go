@@ -65,10 +65,3 @@ func (n *news) heard(novelty float64, fresh bool) {
 		n.Heard += min(1, novelty/fatigueFull)
 	}
 }
-
-// most keeps the larger of each.
-func (r *surprises) most(o surprises) {
-	r.residual = max(r.residual, o.residual)
-	r.drift = max(r.drift, o.drift)
-	r.away = max(r.away, o.away)
-}

@@ -45,14 +45,11 @@ func (r *records) novelty(e expectation, t int64, x float64) float64 {
 	if r.N == 0 {
 		r.First, r.Last = t, t
 	}
-	forget := 0.0
-	if t > r.Last {
-		days := min(recordDays*dayMs, recordAge*float64(t-r.First+1))
-		forget = math.Exp(-float64(t-r.Last) / days)
-	} else {
-		forget = 1
+	forget := 1.0
+	if t > r.Last { // it never goes back: what is forgotten is forgotten once
+		forget = math.Exp(-float64(t-r.Last) / min(recordDays*dayMs, recordAge*float64(t-r.First+1)))
+		r.Last = t
 	}
-	r.Last = t
 	early := 1 / float64(r.N+1)
 	usual := max(1.0/recordUsual, early)
 	waited := float64(r.N) - recordWait

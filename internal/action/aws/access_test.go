@@ -1,11 +1,13 @@
 package aws
 
 import (
+	"errors"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"homeostat/automation"
 )
@@ -31,27 +33,32 @@ func TestAccessIsTakenAwayAndGivenBack(t *testing.T) {
 	state := func() string {
 		return w.pick(w.api("iam", "ListAccessKeys", map[string]any{"UserName": "ana"}), "$.AccessKeyMetadata[0].Status")
 	}
-	ofUser := func() string {
-		out, err := client.GetUserPolicy(t.Context(), &iam.GetUserPolicyInput{UserName: new("ana"), PolicyName: new("HomeostatDenyAll")})
-		if err != nil {
+	policy := func(document *string, err error) string {
+		if _, none := errors.AsType[*types.NoSuchEntityException](err); none {
 			return "none"
 		}
-		text, err := url.QueryUnescape(*out.PolicyDocument)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := url.QueryUnescape(*document)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return text
 	}
+	ofUser := func() string {
+		out, err := client.GetUserPolicy(t.Context(), &iam.GetUserPolicyInput{UserName: new("ana"), PolicyName: new("HomeostatDenyAll")})
+		if err != nil {
+			return policy(nil, err)
+		}
+		return policy(out.PolicyDocument, nil)
+	}
 	ofRole := func() string {
 		out, err := client.GetRolePolicy(t.Context(), &iam.GetRolePolicyInput{RoleName: new("Deploy"), PolicyName: new("AWSRevokeOlderSessions")})
 		if err != nil {
-			return "none"
+			return policy(nil, err)
 		}
-		text, err := url.QueryUnescape(*out.PolicyDocument)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return text
+		return policy(out.PolicyDocument, nil)
 	}
 	for _, tt := range []struct {
 		name, back string

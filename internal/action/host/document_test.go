@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -74,12 +73,8 @@ func (b burner) highCPU(t *testing.T, h *Hands, mode automation.Mode, more map[s
 
 func TestHighCPUWithNothingToEndAsksAPerson(t *testing.T) {
 	t.Parallel()
-	quiet := exec.Command("sleep", "60")
-	if err := quiet.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = quiet.Process.Kill(); _ = quiet.Wait() }()
-	res, entries := burner{within: quiet.Process.Pid}.highCPU(t, newHands(t, Config{Entity: "host:here"}), automation.Auto, nil)
+	quiet := idler(t).PID
+	res, entries := burner{within: quiet}.highCPU(t, newHands(t, Config{Entity: "host:here"}), automation.Auto, nil)
 	if res.State != automation.Failed || !strings.Contains(res.Reason, "a person is needed") {
 		t.Fatalf("nothing to end is told to nobody: %+v", res)
 	}
@@ -88,7 +83,7 @@ func TestHighCPUWithNothingToEndAsksAPerson(t *testing.T) {
 			t.Errorf("nothing to end, and yet: %+v", e)
 		}
 	}
-	if res, _ := (burner{within: quiet.Process.Pid}).highCPU(t, newHands(t, Config{Entity: "host:here"}), automation.Auto, map[string]any{"Entity": "host:there"}); res.State != automation.Failed {
+	if res, _ := (burner{within: quiet}).highCPU(t, newHands(t, Config{Entity: "host:here"}), automation.Auto, map[string]any{"Entity": "host:there"}); res.State != automation.Failed {
 		t.Errorf("another host: %+v", res)
 	}
 }

@@ -215,17 +215,24 @@ func TestPidOfAnotherIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestQuietProcessIsLeftAlone(t *testing.T) {
-	t.Parallel()
-	cmd := exec.Command("sleep", "60")
+// idler is a process that does nothing until the test ends.
+func idler(t *testing.T) Process {
+	t.Helper()
+	cmd := exec.Command("sleep", "600")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	p, err := processOf(cmd.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return p
+}
+
+func TestQuietProcessIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	p := idler(t)
 	e, err := End(t.Context(), Usage{Process: p, Cores: 1.9}, burner{within: os.Getpid()}.eager(), time.Second)
 	if err != nil || e.How != "quiet" {
 		t.Errorf("%+v, %v", e, err)

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // verb does a verb as a script's call of it would, and decodes what it printed.
@@ -111,61 +110,63 @@ func TestCachesAreLetGoWherePermitted(t *testing.T) {
 // One that nothing would begin again is left alone.
 func TestServiceUnderASupervisorIsRestarted(t *testing.T) {
 	t.Parallel()
-	script := filepath.Join(t.TempDir(), "runsv")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\nwhile :; do sleep 600; done\n"), 0o700); err != nil {
-		t.Fatal(err)
+	script, service := filepath.Join(t.TempDir(), "runsv"), filepath.Join(t.TempDir(), "served")
+	for name, text := range map[string]string{
+		script:  "#!/bin/sh\nwhile :; do " + service + "; done\n",
+		service: "#!/bin/sh\necho $$\nread forever\n", // says that it has begun, and ends with the test
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	cmd := exec.CommandContext(t.Context(), script)
 	ownGroup(cmd)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { killGroup(cmd.Process.Pid); _ = cmd.Wait() }()
-	child := func() (p Process) {
+	begun := func() Process {
 		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-			ps, err := snapshot()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, q := range ps {
-				if q.Parent == cmd.Process.Pid && q.Name == "sleep" && q.state != "Z" {
-					return q
-				}
-			}
+		var pid int
+		if _, err := fmt.Fscanln(out, &pid); err != nil {
+			t.Fatal(err)
 		}
-		t.Fatal("the supervisor has begun nothing")
+		p, err := processOf(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
 		return p
 	}
-	was := child()
+	was := begun()
 	target, err := json.Marshal(Runaways{Found: true, Processes: []Usage{{Process: was}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	env := map[string]string{"SSM_Target": string(target), "SSM_Within": strconv.Itoa(cmd.Process.Pid), "SSM_GraceSeconds": "5"}
-	if r, err := do(t.Context(), "restart", func(k string) string { return env[k] }, true); err != nil || r.(Restarted).Text != fmt.Sprintf("restart runsv (process %d), of which process %d (sleep) is", cmd.Process.Pid, was.PID) {
+	if r, err := do(t.Context(), "restart", func(k string) string { return env[k] }, true); err != nil || r.(Restarted).Text != fmt.Sprintf("restart runsv (process %d), of which process %d (served) is", cmd.Process.Pid, was.PID) {
 		t.Errorf("rehearsed: %+v %v", r, err)
 	}
-	if now := child(); now.PID != was.PID {
-		t.Fatal("a rehearsal ended it")
+	if now, err := processOf(was.PID); err != nil || now.Start != was.Start {
+		t.Fatalf("a rehearsal ended it: %+v %v", now, err)
 	}
 	r, err := verb[Restarted](t, "restart", env)
-	if err != nil || r.From != was.PID || r.To == was.PID || r.To != child().PID {
+	if err != nil || r.From != was.PID || r.To == was.PID || r.To != begun().PID {
 		t.Errorf("%+v %v", r, err)
 	}
 	if r, err := verb[Restarted](t, "restart", env); err != nil || !strings.Contains(r.Text, "has ended already") {
 		t.Errorf("a second time: %+v %v", r, err)
 	}
 
-	lone := exec.Command("sleep", "600")
-	if err := lone.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = lone.Process.Kill(); _ = lone.Wait() }()
-	p, err := processOf(lone.Process.Pid)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := idler(t)
 	target, err = json.Marshal(Runaways{Found: true, Processes: []Usage{{Process: p}}})
 	if err != nil {
 		t.Fatal(err)
