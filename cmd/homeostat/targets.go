@@ -30,7 +30,9 @@ type targets struct {
 	log      *slog.Logger
 
 	mu  sync.Mutex      // guards old
-	old map[string]bool // incidents that were over before they were told
+	// old are incidents that were over before they were told. A restart forgets them, and then people are told of what follows:
+	// rather once too often than not at all. What may be done doesn't hang on it, but on each finding's own time.
+	old map[string]bool
 }
 
 // overAfter is how old a finding or an incident may be when it is told, to be told to people. CloudTrail is minutes late, a
