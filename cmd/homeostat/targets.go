@@ -29,7 +29,7 @@ type targets struct {
 	names    map[string]string // of notify targets
 	log      *slog.Logger
 
-	mu  sync.Mutex      // guards old
+	mu sync.Mutex // guards old
 	// old are incidents that were over before they were told. A restart forgets them, and then people are told of what follows:
 	// rather once too often than not at all. What may be done doesn't hang on it, but on each finding's own time.
 	old map[string]bool
