@@ -4,6 +4,8 @@ import (
 	"archive/zip"
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,10 +61,10 @@ func TestPythonAttachment(t *testing.T) {
 		t.Helper()
 		var b bytes.Buffer
 		w := zip.NewWriter(&b)
-		for name, text := range files {
+		for _, name := range slices.Sorted(maps.Keys(files)) { // the error names the file that is too much
 			f, err := w.Create(name)
 			if err == nil {
-				_, err = f.Write([]byte(text))
+				_, err = f.Write([]byte(files[name]))
 			}
 			if err != nil {
 				t.Fatal(err)
