@@ -225,7 +225,7 @@
       width: Math.max(plot.clientWidth, 200), height: 170, padding: [8, 18, 0, 0],
       legend: { show: false }, cursor: { y: false, points: { size: 6 }, sync: { key: "charts" } },
       scales: { y: { range: (u, lo, hi) => [Math.min(0, lo), hi <= 0 ? 1 : hi * 1.08] } },
-      axes: [{ ...axis, size: 26, values: hours, space: 60 }, { ...axis, size: 66, values: (u, vs) => vs.map(fmt) }],
+      axes: [{ ...axis, size: 26, values: hours, space: 60 }, { ...axis, size: 66, values: (u, vs) => vs.map(fmt).map((v, i, all) => v === all[i - 1] ? "" : v) }],
       bands: [{ series: [2, 1], fill: css("--band") }],
       series: [
         {},
