@@ -43,7 +43,8 @@ func SDK(t *testing.T, url string) string {
 	}
 	cmd := exec.CommandContext(t.Context(), python, filepath.Join("testdata", "invoke.py"), url)
 	// Nothing of this machine's configuration: the client is pointed at the server alone.
-	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_CONFIG_FILE=/dev/null",
+	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "PYTHONPATH="+filepath.Join("..", "sagemakertest", "testdata"),
+		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_CONFIG_FILE=/dev/null",
 		"AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true", "NO_PROXY=127.0.0.1")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
