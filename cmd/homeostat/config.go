@@ -196,9 +196,8 @@ func (c *Config) check(f *config.File) (*parts, error) {
 		}
 		fail(path, "%s", msg)
 	}
-	at, derrs := detect.Check(c.Detectors)
-	for i, err := range derrs {
-		fail(fmt.Sprintf("detectors[%d]", at[i]), "%w", err)
+	for _, m := range detect.Check(c.Detectors) {
+		fail("detectors"+m.Path, "%w", m.Err)
 	}
 	for _, n := range slices.Sorted(maps.Keys(c.Notify)) {
 		if err := notify.Check(c.Notify[n]); err != nil {

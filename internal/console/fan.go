@@ -122,6 +122,9 @@ func newBreach(detail json.RawMessage) *findingView {
 	if b.Rule != "" {
 		v.Facts = append(v.Facts, pair{"Rule", b.Rule})
 	}
+	if b.Objective != "" {
+		v.Facts = append(v.Facts, pair{"Objective of", b.Objective})
+	}
 	v.Facts = append(v.Facts, pair{"Forecast by", b.Method})
 	return v
 }

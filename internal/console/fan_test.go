@@ -145,11 +145,14 @@ func TestBreachIsLaidOut(t *testing.T) {
 		Head: signal.Head{ID: "fo-1", Entity: "host:web-1", Severity: signal.Warning}, Detector: "disks", Series: "disk /var", Limit: 0.85, Rule: "DiskSpace",
 		Value: 0.79, Probability: 0.97, Made: noon, At: noon.Add(40 * time.Minute), Earliest: noon.Add(30 * time.Minute), Method: "ETS",
 	}
-	text, err := json.Marshal(b)
-	if err != nil {
-		t.Fatal(err)
+	lay := func() *findingView {
+		text, err := json.Marshal(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return newFinding(kindBreach, text)
 	}
-	v := newFinding(kindBreach, text)
+	v := lay()
 	want := []pair{
 		{"Detector", "disks"},
 		{"Limit", "85 %"},
@@ -161,5 +164,10 @@ func TestBreachIsLaidOut(t *testing.T) {
 	}
 	if d := cmp.Diff(want, v.Facts); d != "" || v.Entity != "host:web-1" || !v.Began.Equal(noon) {
 		t.Errorf("%s, %+v", d, v)
+	}
+	b.Rule, b.Objective = "", "/var of host:*"
+	want[5] = pair{"Objective of", "/var of host:*"}
+	if d := cmp.Diff(want, lay().Facts); d != "" {
+		t.Errorf("of an objective: %s", d)
 	}
 }

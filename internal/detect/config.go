@@ -17,7 +17,7 @@ type Config struct {
 	// Name is the detector's name. Ids of its anomalies follow from it: a new name is a new detector.
 	Name string `yaml:"name"`
 	// Kind of model: rcf, a Robust Random Cut Forest over series; deepar, which forecasts an hour ahead and knows name, entity,
-	// series and limits; or access, which finds unusual access in CloudTrail's records and knows name and alarms alone.
+	// series, limits and objectives; or access, which finds unusual access in CloudTrail's records and knows name and alarms alone.
 	Kind string `yaml:"kind"`
 	// Entity is the kind of entity that is watched, each with a model of its own: host, service, instance ... Left out of kind
 	// deepar: whatever has such series.
@@ -42,9 +42,13 @@ type Config struct {
 	// Quiet is how long after an anomaly's end the same entity (with each: the same series) is told no other. One that lasts beyond
 	// it is told then.
 	Quiet time.Duration `yaml:"quiet"`
-	// Limits of kind deepar: what a series should not rise above, by its name: the objectives of its endpoints. A forecast that
+	// Limits of kind deepar: what a series should not rise above, by its name: the objectives of all its endpoints. A forecast that
 	// crosses one, or the limit of a threshold rule about the same series, is told before it happens.
 	Limits map[string]float64 `yaml:"limits"`
+	// Objectives of kind deepar: limits of single endpoints or entities, in place of limits. Of several that give an endpoint's
+	// series a limit the most particular one holds: one that names the endpoint, then one whose pattern of it has most characters
+	// beside *, then in the same way by the entity, then the earlier one.
+	Objectives []outlook.Objective `yaml:"objectives"`
 }
 
 // Defaults returns the detectors that run when none is configured: one over the four features of every host, one over
@@ -84,8 +88,8 @@ func (c Config) withDefaults() (Config, error) {
 	switch {
 	case c.Kind != "rcf":
 		return c, fmt.Errorf("detector %s: kind %q: want rcf, deepar or access", c.Name, c.Kind)
-	case len(c.Limits) > 0:
-		return c, fmt.Errorf("detector %s: limits are of kind deepar", c.Name)
+	case len(c.Limits)+len(c.Objectives) > 0:
+		return c, fmt.Errorf("detector %s: limits and objectives are of kind deepar", c.Name)
 	case len(c.Series) == 0:
 		return c, fmt.Errorf("detector %s: no series for entities of kind %q", c.Name, c.Entity)
 	case c.Interval < 100*time.Millisecond || c.Interval > 24*time.Hour || c.Interval%time.Millisecond != 0:
@@ -108,8 +112,9 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// Check reports what is wrong with a configuration of detectors, all of it at once, by the detector's place in the list.
-func Check(cs []Config) (index []int, errs []error) {
+// Check reports what is wrong with a configuration of detectors, all of it at once.
+func Check(cs []Config) []outlook.Mistake {
+	var out []outlook.Mistake
 	names := map[string]bool{}
 	for i, c := range cs {
 		c, err := c.withDefaults()
@@ -120,11 +125,16 @@ func Check(cs []Config) (index []int, errs []error) {
 			err = fmt.Errorf("detector %s: the name is taken", c.Name)
 		}
 		names[c.Name] = true
+		path := fmt.Sprintf("[%d]", i)
 		if err != nil {
-			index, errs = append(index, i), append(errs, err)
+			out = append(out, outlook.Mistake{Path: path, Err: err})
+			continue
+		}
+		for _, m := range outlook.CheckObjectives(c.Objectives, c.Entity, c.Series) {
+			out = append(out, outlook.Mistake{Path: path + ".objectives" + m.Path, Err: fmt.Errorf("detector %s: objectives: %w", c.Name, m.Err)})
 		}
 	}
-	return index, errs
+	return out
 }
 
 // Rate is how often something may happen: "1/week", "3/day", "2/hour". The zero Rate is one a week.

@@ -370,8 +370,8 @@ func TestConfig(t *testing.T) {
 			}
 		})
 	}
-	if index, errs := Check([]Config{{Name: "a"}, {Name: "a"}}); !slices.Equal(index, []int{1}) {
-		t.Errorf("a name taken twice: %v %v", index, errs)
+	if wrong := Check([]Config{{Name: "a"}, {Name: "a"}}); len(wrong) != 1 || wrong[0].Path != "[1]" {
+		t.Errorf("a name taken twice: %v", wrong)
 	}
 	for text, want := range map[string]Rate{"1/week": {1, 7 * 24 * time.Hour}, "0.5 / day": {0.5, 24 * time.Hour}} {
 		var r Rate

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -32,7 +31,7 @@ func (c Config) outlookDefaults() (Config, error) {
 		c.Interval = time.Minute
 	}
 	if c.Each || c.Percentile != 0 || !c.Alarms.isZero() || c.Interval != time.Minute || len(c.Effects) > 0 || c.Quiet != 0 {
-		return c, fmt.Errorf("detector %s: kind deepar knows name, entity, series and limits; its interval is 1m", c.Name)
+		return c, fmt.Errorf("detector %s: kind deepar knows name, entity, series, limits and objectives; its interval is 1m", c.Name)
 	}
 	for _, s := range c.Series {
 		if !slices.Contains(outlook.Features(), s) {
@@ -43,8 +42,8 @@ func (c Config) outlookDefaults() (Config, error) {
 		if !slices.Contains(c.Series, s) {
 			return c, fmt.Errorf("detector %s: limits: %q isn't among its series %s", c.Name, s, strings.Join(c.Series, ", "))
 		}
-		if v := c.Limits[s]; !(v > 0) || math.IsInf(v, 0) {
-			return c, fmt.Errorf("detector %s: limits: %s %v: want a number above 0", c.Name, s, v)
+		if err := outlook.CheckLimit(s, c.Limits[s]); err != nil {
+			return c, fmt.Errorf("detector %s: limits: %s: %w", c.Name, s, err)
 		}
 	}
 	return c, nil
@@ -67,7 +66,7 @@ func newOutlooks(c Config, rules []signal.Rule, dir string) (*outlooks, error) {
 	a, err := openAdoptions(dir, c.Name)
 	return &outlooks{
 		name: c.Name, marks: map[string]*mark{}, ahead: map[signal.EntityID][]signal.Outlook{}, adopted: a, learned: make(chan outlook.Models, 1),
-		d: outlook.New(outlook.Config{Name: c.Name, Entity: c.Entity, Features: c.Series, Limits: c.Limits, Rules: rules}),
+		d: outlook.New(outlook.Config{Name: c.Name, Entity: c.Entity, Features: c.Series, Limits: c.Limits, Objectives: c.Objectives, Rules: rules}),
 	}, err
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"homeostat/internal/detect/outlook"
 	"homeostat/internal/signal"
 )
 
@@ -49,10 +50,12 @@ func TestOutlookConfigRefuses(t *testing.T) {
 		`series "cpu": kind deepar knows response_time, response_time_p95, requests, errors, disk`: {Kind: "deepar", Series: []string{"cpu"}},
 		`limits: "disk" isn't among its series`:                                                    {Kind: "deepar", Limits: map[string]float64{"disk": 1}},
 		"its interval is 1m":                                                                       {Kind: "deepar", Interval: time.Second},
-		"limits are of kind deepar":                                                                {Kind: "rcf", Limits: map[string]float64{"cpu": 1}},
+		"limits and objectives are of kind deepar":                                                 {Kind: "rcf", Limits: map[string]float64{"cpu": 1}},
+		"detector x: limits: errors: 5: want a share of at most 1":                                 {Name: "x", Kind: "deepar", Limits: map[string]float64{"errors": 5}},
+		`detector x: objectives: "disk" isn't among its series response_time`:                      {Name: "x", Kind: "deepar", Objectives: []outlook.Objective{{Endpoint: "/var", Disk: new(0.9)}}},
 	} {
-		if _, errs := Check([]Config{c}); len(errs) != 1 || !strings.Contains(errs[0].Error(), want) {
-			t.Errorf("%v, want %q", errs, want)
+		if wrong := Check([]Config{c}); len(wrong) != 1 || !strings.Contains(wrong[0].Error(), want) {
+			t.Errorf("%v, want %q", wrong, want)
 		}
 	}
 }

@@ -93,8 +93,12 @@ func NewRunner(c RunnerConfig, log *slog.Logger, reg prometheus.Registerer) (*Ru
 	if len(c.Detectors) == 0 {
 		c.Detectors = Defaults()
 	}
-	if _, errs := Check(c.Detectors); len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	var wrong []error
+	for _, m := range Check(c.Detectors) {
+		wrong = append(wrong, m)
+	}
+	if len(wrong) > 0 {
+		return nil, errors.Join(wrong...)
 	}
 	r := &Runner{c: c, log: log, metrics: newMetrics(reg), trouble: map[string]string{}}
 	least := time.Minute

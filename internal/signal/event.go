@@ -105,9 +105,10 @@ type Breach struct {
 	Detector    string    `json:"detector"`
 	Series      string    `json:"series"`
 	Limit       float64   `json:"limit"`
-	Rule        string    `json:"rule,omitempty"` // whose limit it is; "" of the configuration's
-	Value       float64   `json:"value"`          // when it was made
-	Probability float64   `json:"probability"`    // that the limit is crossed within the hour, at least
+	Rule        string    `json:"rule,omitempty"`      // whose limit it is; "" of the configuration's
+	Objective   string    `json:"objective,omitempty"` // of what the configuration sets it: an endpoint, an entity; "" of all
+	Value       float64   `json:"value"`               // when it was made
+	Probability float64   `json:"probability"`         // that the limit is crossed within the hour, at least
 	Made        time.Time `json:"made"`
 	Ended       time.Time `json:"ended,omitzero"`
 	At          time.Time `json:"at"`                // when it is crossed as likely as not

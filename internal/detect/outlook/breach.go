@@ -45,7 +45,7 @@ func (d *Detector) foresee(e *endpoint, i int, k int64) {
 	if math.IsNaN(now) {
 		return
 	}
-	limits := append(d.always[i][:len(d.always[i]):len(d.always[i])], e.limits[i]...)
+	limits := e.limits[i]
 	var open []signal.Breach
 	for _, b := range tr.Breaches {
 		known := false
@@ -102,7 +102,7 @@ func (d *Detector) breach(e *endpoint, i int, k int64, l limit, c crossing) sign
 			ID: signal.MakeID(signal.KindBreach, d.c.Name, string(e.entity), name, strconv.FormatFloat(l.value, 'g', -1, 64), l.rule, made.Format(time.RFC3339Nano)), Entity: e.entity,
 			Cause: []string{}, Severity: l.severity,
 		},
-		Detector: d.c.Name, Series: name, Limit: l.value, Rule: l.rule, Value: tr.Latest, Probability: c.most, Made: made,
+		Detector: d.c.Name, Series: name, Limit: l.value, Rule: l.rule, Objective: l.of, Value: tr.Latest, Probability: c.most, Made: made,
 		At: at(c.when), Earliest: at(c.earliest), Latest: at(c.latest), Expected: tr.Fan[middle], Lower: tr.Fan[bottom], Upper: tr.Fan[top], Method: tr.Method,
 	}
 	what := "cross " + quantity(feature, l.value)
@@ -114,8 +114,11 @@ func (d *Detector) breach(e *endpoint, i int, k int64, l limit, c crossing) sign
 		span = fmt.Sprintf("%d at the earliest", c.earliest+1)
 	}
 	b.Reason = fmt.Sprintf("%s is going to %s in %d minutes (%s), at %s UTC", name, what, c.when+1, span, b.At.Format("15:04"))
-	if l.rule != "" {
+	switch {
+	case l.rule != "":
 		b.Reason += ", a limit of the rule " + l.rule
+	case l.of != "":
+		b.Reason += ", the objective of " + l.of
 	}
 	b.Reason += fmt.Sprintf(" (now %s; probability %.0f %%)", quantity(feature, b.Value), 100*c.most)
 	if e.batch != "" {

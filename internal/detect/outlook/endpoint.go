@@ -18,7 +18,7 @@ type endpoint struct {
 	entity   signal.EntityID
 	name     string
 	counters []*counter
-	limits   [][]limit // of rules, by Config.Features
+	limits   [][]limit // by Config.Features
 	tracks   []*track  // by Config.Features
 	bands    []signal.Series
 	from     uint64 // it was restored as it was after this message

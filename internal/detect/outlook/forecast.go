@@ -45,7 +45,7 @@ func (d *Detector) candidates(e *endpoint, i int, y []float64, k int64) []foreca
 		local("theta", forecast.Theta{Season: 60}), local("the last value", forecast.SeasonalNaive{}),
 		{Name: "the last two hours", Forecast: func(_, n int) (*forecast.Forecast, error) { return usual(y[:n]) }},
 	}
-	if len(d.always[i])+len(e.limits[i]) > 0 { // what is on its way to a limit follows a slope; ETS costs as much as all the rest
+	if len(e.limits[i]) > 0 { // what is on its way to a limit follows a slope; ETS costs as much as all the rest
 		cands = append(cands, forecast.Candidate{Name: "ETS", Forecast: func(_, n int) (*forecast.Forecast, error) {
 			return forecast.ETS{}.Forecast(y[max(0, n-4*horizon):n], horizon, levels)
 		}}, forecast.Candidate{Name: "the line of two hours", Forecast: func(_, n int) (*forecast.Forecast, error) { return line(y[:n]) }})

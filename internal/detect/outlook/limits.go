@@ -13,6 +13,7 @@ import (
 type limit struct {
 	value    float64
 	rule     string // "" of the configuration, or of a full disk
+	of       string // what the configuration sets it for; "" of all
 	severity signal.Severity
 
 	// Of rules: which series it is about.
@@ -20,20 +21,6 @@ type limit struct {
 	metric   string            // the name that the series of a disk or of CloudWatch has; of a histogram, its base
 	matchers []*labels.Matcher // on other labels than a request's status
 	keeps    func(label string) bool
-}
-
-// alwaysLimits are, for each feature, the limits of all its series.
-func alwaysLimits(c Config) [][]limit {
-	out := make([][]limit, len(c.Features))
-	for i, f := range c.Features {
-		if v, ok := c.Limits[f]; ok {
-			out[i] = append(out[i], limit{value: v, severity: signal.Warning})
-		}
-		if f == Disk && c.Limits[f] < full {
-			out[i] = append(out[i], limit{value: full, severity: signal.Warning})
-		}
-	}
-	return out
 }
 
 // limitsOf reads the limits that rules set for series of these features: comparisons with a number, from above, of what a

@@ -26,18 +26,18 @@ const MostEndpoints = 1000
 
 // Config is a detector of kind deepar.
 type Config struct {
-	Name     string
-	Entity   string             // kind of entity: service, host; "" takes whichever has such series
-	Features []string           // of Features
-	Limits   map[string]float64 // by feature: what a forecast should not cross from below
-	Rules    []signal.Rule      // whose limits hold besides, where they are about the same series
+	Name       string
+	Entity     string             // kind of entity: service, host; "" takes whichever has such series
+	Features   []string           // of Features
+	Limits     map[string]float64 // by feature: what a forecast should not cross from below
+	Objectives []Objective        // in place of Limits, for some endpoints
+	Rules      []signal.Rule      // whose limits hold besides, where they are about the same series
 }
 
 // Detector watches the endpoints of all entities of a kind.
 type Detector struct {
 	c        Config
-	limits   []limit   // of rules, for the series that they select
-	always   [][]limit // by feature: for all
+	limits   []limit // of rules, for the series that they select
 	bound    map[signal.SeriesID]*counter
 	strange  int // of bound: those that are nil
 	watched  map[string]*endpoint
@@ -68,7 +68,7 @@ type row struct {
 // New returns a detector that has seen nothing.
 func New(c Config) *Detector {
 	return &Detector{
-		c: c, limits: limitsOf(c.Rules, c.Features), always: alwaysLimits(c), bound: map[signal.SeriesID]*counter{},
+		c: c, limits: limitsOf(c.Rules, c.Features), bound: map[signal.SeriesID]*counter{},
 		watched: map[string]*endpoint{}, models: map[string]*deepar.Model{},
 	}
 }
@@ -168,7 +168,7 @@ func (d *Detector) watch(entity signal.EntityID, name string) *endpoint {
 		d.Dropped++
 		return nil
 	}
-	e := &endpoint{key: key, entity: entity, name: name, limits: make([][]limit, len(d.c.Features))}
+	e := &endpoint{key: key, entity: entity, name: name, limits: d.c.set(entity, name)}
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(key)) // it can't fail
 	for range d.c.Features {
