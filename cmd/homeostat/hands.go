@@ -11,9 +11,14 @@ import (
 	source "homeostat/internal/source/host"
 )
 
-// openHands makes the hands of runbooks: this host's, and AWS' where the configuration has a region.
-func openHands(ctx context.Context, c Config, catalog *runbook.Catalog, entity string, processes *source.Processes) (*action.Hands, error) {
-	h, err := host.New(host.Config{Entity: entity, Protect: c.Runbooks.Protect, Growth: growth(processes), Attachment: catalog.Attachment})
+// openHands makes the hands of runbooks: this host's, whose scripts lie in dir while they run, and AWS' where the configuration has
+// a region.
+func (l *loop) openHands(ctx context.Context, catalog *runbook.Catalog, entity, dir string) (*action.Hands, error) {
+	c := &l.cfg
+	if err := host.Sweep(dir); err != nil {
+		l.log.WarnContext(ctx, "what scripts of an earlier life left behind can't be removed", "stage", "action", "err", err)
+	}
+	h, err := host.New(host.Config{Entity: entity, Dir: dir, Protect: c.Runbooks.Protect, Growth: growth(l.processes), Attachment: catalog.Attachment})
 	if err != nil {
 		return nil, err
 	}

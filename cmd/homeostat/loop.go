@@ -118,7 +118,7 @@ func openLoop(ctx context.Context, cfg Config, p *parts, dir *dataDir, log *slog
 	}
 	l.otlp = otlp.Handler(l.samples, cfg.Sources.OTLP, log.With("source", "otlp"), reg)
 
-	if err := l.openBus(ctx, p, reg); err != nil {
+	if err := l.openBus(ctx, p, dir.join("steps"), reg); err != nil {
 		return l, err
 	}
 	if err := l.openServer(ctx, reg); err != nil {
@@ -128,8 +128,8 @@ func openLoop(ctx context.Context, cfg Config, p *parts, dir *dataDir, log *slog
 }
 
 // openBus makes what stands behind the bus, and the rules before it. Bus, incidents, runbooks and notices write in one
-// transaction of one database.
-func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer) (err error) {
+// transaction of one database. steps is the folder for scripts of runbooks.
+func (l *loop) openBus(ctx context.Context, p *parts, steps string, reg prometheus.Registerer) (err error) {
 	db, read, audit, chain := l.store.DB, l.store.Read, l.store.Audit, l.store.Chain
 	targets := &targets{log: l.log.With("stage", "bus")}
 
@@ -153,7 +153,7 @@ func (l *loop) openBus(ctx context.Context, p *parts, reg prometheus.Registerer)
 	}
 
 	entity := string(l.host.Host().Entity())
-	h, err := openHands(ctx, l.cfg, p.catalog, entity, l.processes)
+	h, err := l.openHands(ctx, p.catalog, entity, steps)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -47,6 +50,18 @@ func TestStartIsSoonReady(t *testing.T) {
 		if took > 15*time.Second {
 			t.Errorf("%s data folder: ready after %v", what, took)
 		}
+	}
+}
+
+func TestStartSweepsScriptsOfAnEarlierLife(t *testing.T) {
+	dir := t.TempDir()
+	left := filepath.Join(dir, "steps", "homeostat-step-1")
+	if err := os.MkdirAll(left, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	startLoop(t, dir)
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
 	}
 }
 

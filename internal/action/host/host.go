@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -31,7 +32,7 @@ type Config struct {
 	Entity    string          // of this host ("host:web-1"); steps for another are refused. "" takes any
 	Bin       string          // the program behind $HOMEOSTAT_BIN; our own executable when ""
 	Protect   []string        // names of processes never to end; * and ? as in file names
-	Dir       string          // where scripts are written, each in a folder of its own; the system's temporary folder when ""
+	Dir       string          // where scripts are written, each in a folder of its own, see Sweep; the system's temporary folder when ""
 	Growth    func() []Growth // how processes grew over the last hour, by the loop's record; nil: nobody knows
 	StopGrace time.Duration   // what a script has after TERM, when its time is up or its execution was cancelled; 3 s when 0
 	// Attachment returns a file that a version of a document declares, after a look at its checksum; nil: none is at hand.
@@ -52,6 +53,13 @@ func New(c Config) (*Hands, error) {
 			return nil, fmt.Errorf("find our own program: %w", err)
 		}
 		c.Bin = bin
+	}
+	if c.Dir != "" {
+		dir, err := filepath.Abs(c.Dir) // scripts have a working directory of their own
+		if err != nil {
+			return nil, err
+		}
+		c.Dir = dir
 	}
 	if c.StopGrace == 0 {
 		c.StopGrace = 3 * time.Second

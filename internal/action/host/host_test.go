@@ -30,6 +30,13 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	case len(os.Args) == 4 && os.Args[1] == "script":
+		h, err := New(Config{Dir: os.Args[2]})
+		if err == nil {
+			_, err = h.Do(context.Background(), shell(os.Args[3]))
+		}
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	// Most of what these tests do is to watch processes for a while.
 	if err := flag.Set("test.parallel", "6"); err != nil {

@@ -141,11 +141,12 @@ func (h *Hands) script(ctx context.Context, c automation.Call) (map[string]any, 
 	if c.Inputs["InputPayload"] == nil {
 		event = []byte("{}")
 	}
-	dir, err := os.MkdirTemp(h.cfg.Dir, "homeostat-script-*")
+	folder, err := h.newFolder()
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer folder.remove()
+	dir := folder.path
 	if err := h.lay(c, dir); err != nil {
 		return nil, err
 	}
@@ -155,6 +156,7 @@ func (h *Hands) script(ctx context.Context, c automation.Call) (map[string]any, 
 	cmd := exec.CommandContext(ctx, "python3", "-I", "-c", driver,
 		strconv.Itoa(scriptMemory), strconv.Itoa(int(scriptTime.Seconds())), strconv.Itoa(scriptFiles), textOf(c.Inputs["Handler"]), answer)
 	cmd.Dir = dir
+	folder.hold(cmd)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + dir, "TMPDIR=" + dir}
 	cmd.Stdin = strings.NewReader(string(event))
 	out, errs := &bounded{max: h.cfg.MaxOutput}, &bounded{max: h.cfg.MaxOutput}

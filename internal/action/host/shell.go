@@ -16,20 +16,20 @@ import (
 
 // run writes the script into a folder of its own and runs it to its end. The response is there whenever the script began.
 func (h *Hands) run(ctx context.Context, c automation.Call, script string) (map[string]any, error) {
-	dir, err := os.MkdirTemp(h.cfg.Dir, "homeostat-step-*") // for this user only
+	folder, err := h.newFolder()
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer folder.remove()
+	dir := folder.path
 	file := filepath.Join(dir, "_script.sh")
-	if err := os.WriteFile(file, []byte(script), 0o700); err != nil {
+	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, "/bin/sh", file)
-	if strings.HasPrefix(script, "#!") {
-		cmd = exec.CommandContext(ctx, file)
-	}
+	argv := append(interpreter(script), file)
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = dir
+	folder.hold(cmd)
 	if wd, ok := c.Inputs["workingDirectory"].(string); ok && wd != "" {
 		cmd.Dir = wd
 	}
@@ -67,6 +67,23 @@ func (h *Hands) run(ctx context.Context, c automation.Call, script string) (map[
 		return response, err
 	}
 	return response, nil
+}
+
+// interpreter is what runs a script: what its first line names, as the kernel reads it, with the rest of the line as one argument;
+// else the shell. The kernel isn't asked, as it refuses to on a file system that is mounted noexec.
+func interpreter(script string) []string {
+	line, _, _ := strings.Cut(script, "\n")
+	named, ok := strings.CutPrefix(line, "#!")
+	const blank = " \t\r"
+	named = strings.Trim(named, blank)
+	if !ok || named == "" {
+		return []string{"/bin/sh"}
+	}
+	end := strings.IndexAny(named, blank)
+	if end < 0 {
+		return []string{named}
+	}
+	return []string{named[:end], strings.Trim(named[end:], blank)}
 }
 
 // environment is all that a script gets to see of ours.
