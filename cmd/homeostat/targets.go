@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"homeostat/internal/bus"
@@ -28,11 +27,6 @@ type targets struct {
 	notices  *notify.Notices
 	names    map[string]string // of notify targets
 	log      *slog.Logger
-
-	mu sync.Mutex // guards old
-	// old are incidents that were over before they were told. A restart forgets them, and then people are told of what follows:
-	// rather once too often than not at all. What may be done doesn't hang on it, but on each finding's own time.
-	old map[string]bool
 }
 
 // overAfter is how old a finding or an incident may be when it is told, to be told to people. CloudTrail is minutes late, a
@@ -40,7 +34,10 @@ type targets struct {
 const overAfter = 24 * time.Hour
 
 func (t *targets) Start(ctx context.Context, tx *sql.Tx, ev signal.Event, r bus.Route, to bus.Target) error {
-	over := t.over(&ev, time.Now())
+	over, err := t.over(ctx, tx, &ev, time.Now())
+	if err != nil {
+		return err
+	}
 	if to.Runbook != "" {
 		if again, err := t.again(ctx, &ev, to.Runbook); again || err != nil {
 			return err
@@ -71,38 +68,21 @@ func (t *targets) Start(ctx context.Context, tx *sql.Tx, ev signal.Event, r bus.
 }
 
 // over reports whether an event tells of what was over long before now: unusual access, its incident, and what is said of
-// either later.
-func (t *targets) over(ev *signal.Event, now time.Time) bool {
-	var d struct {
-		Incident string `json:"incident"`
-	}
+// either later. An incident with news in it, an access of today, isn't over.
+func (t *targets) over(ctx context.Context, tx *sql.Tx, ev *signal.Event, now time.Time) (bool, error) {
 	switch ev.DetailType {
-	case signal.UnusualAccess, signal.IncidentOpened, signal.IncidentResolved, signal.ExecutionWaitingForApproval, signal.ExecutionSucceeded, signal.ExecutionFailed, signal.ExecutionRefused:
+	case signal.UnusualAccess, signal.IncidentOpened:
+		return now.Sub(ev.Time) > overAfter, nil
+	case signal.IncidentResolved, signal.ExecutionWaitingForApproval, signal.ExecutionSucceeded, signal.ExecutionFailed, signal.ExecutionRefused:
 	default:
-		return false
+		return false, nil
 	}
-	if json.Unmarshal(ev.Detail, &d) != nil {
-		return false
+	var d signal.Head
+	if json.Unmarshal(ev.Detail, &d) != nil || d.Incident == "" {
+		return false, nil
 	}
-	incident := d.Incident
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	switch ev.DetailType {
-	case signal.UnusualAccess:
-		if now.Sub(ev.Time) <= overAfter {
-			delete(t.old, incident) // there is news in it
-			return false
-		}
-		t.note(incident)
-		return true
-	case signal.IncidentOpened:
-		if now.Sub(ev.Time) > overAfter {
-			t.note(incident)
-			return true
-		}
-		return false
-	}
-	return t.old[incident]
+	late, err := t.events.Late(ctx, tx, d.Incident, signal.UnusualAccess, signal.IncidentOpened)
+	return late > overAfter, err
 }
 
 // again reports whether a finding that is told again has had this runbook: that it grew is no reason to refuse a second one,
@@ -136,13 +116,4 @@ func (t *targets) again(ctx context.Context, ev *signal.Event, name string) (boo
 		}
 	}
 	return false, nil
-}
-
-// note remembers an incident. mu is held.
-func (t *targets) note(incident string) {
-	const most = 10_000
-	if t.old == nil || len(t.old) >= most {
-		t.old = map[string]bool{}
-	}
-	t.old[incident] = true
 }

@@ -2,26 +2,53 @@ package main
 
 import (
 	"encoding/json"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"homeostat/internal/bus"
 	"homeostat/internal/signal"
+	"homeostat/internal/store/storetest"
 )
 
 // What a trail that is read for the first time brings is not told to people; what is new is, in the same incident too.
 func TestWhatIsLongOverIsNotTold(t *testing.T) {
-	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	now := time.Now().UTC()
 	long, just := now.AddDate(0, 0, -40), now.Add(-10*time.Minute)
+	n := 0
 	event := func(kind string, at time.Time, incident string) signal.Event {
-		ev, err := signal.NewEvent("detect", kind, incident, at, map[string]string{"id": "x", "incident": incident})
+		n++
+		ev, err := signal.NewEvent("detect", kind, strconv.Itoa(n), at, signal.Head{ID: "x", Incident: incident, Cause: []string{}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return ev
 	}
-	to := &targets{}
+	s := storetest.Open(t)
+	open := func() *bus.Bus {
+		b, err := bus.New(bus.Needs{DB: s.DB, Read: s.Read, Audit: s.Audit, Chain: s.Chain}, nil, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	to := &targets{events: open()}
+	over := func(ev signal.Event) (over bool, err error) {
+		tx, err := s.DB.BeginTx(t.Context(), nil)
+		if err != nil {
+			return false, err
+		}
+		defer tx.Rollback()
+		if err := to.events.PublishTx(t.Context(), tx, ev); err != nil {
+			return false, err
+		}
+		if over, err = to.over(t.Context(), tx, &ev, now); err != nil {
+			return false, err
+		}
+		return over, tx.Commit()
+	}
 	for i, tt := range []struct {
 		ev   signal.Event
 		over bool
@@ -37,9 +64,10 @@ func TestWhatIsLongOverIsNotTold(t *testing.T) {
 		{event(signal.ExecutionWaitingForApproval, now, "in-1"), false},
 		{event(signal.AlertFiring, long, "in-3"), false}, // rules look at now, whatever the samples' time
 	} {
-		if got := to.over(&tt.ev, now); got != tt.over {
-			t.Errorf("%d: %s of %s is over: %v, want %v", i, tt.ev.DetailType, tt.ev.Time, got, tt.over)
+		if got, err := over(tt.ev); got != tt.over || err != nil {
+			t.Errorf("%d: %s of %s is over: %v, want %v; %v", i, tt.ev.DetailType, tt.ev.Time, got, tt.over, err)
 		}
+		to = &targets{events: open()} // a restart forgets nothing
 	}
 }
 
