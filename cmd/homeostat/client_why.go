@@ -23,7 +23,7 @@ func whyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "why ID", Short: "Tell what led to something, and what came of it", Args: cobra.ExactArgs(1),
 		Long: `Tell the causal chain of anything that has an id: a batch of samples, an anomaly, an alert, an event, an incident, an
-execution, a step, a verify, a notice. Oldest first; the asked one is marked.`,
+execution, a step, a verify, a notice. Oldest first; the asked one is marked. The time of a batch is by when it had come in.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := f.client()
 			if err != nil {

@@ -19,8 +19,8 @@ const maxWalk = 2000
 type Chain struct{ db *sql.DB }
 
 // Add puts links into the chain within the caller's transaction. Adding an id again keeps its kind and time, takes the new
-// sentence where there is one, and joins the causes: an incident gains members, an execution learns how it ended. A batch
-// needs no link of its own, as its id says all there is.
+// sentence where there is one, and joins the causes: an incident gains members, an execution learns how it ended. A batch is
+// put down with the first that comes of it, at the time of that: the stream keeps it for minutes, and its id has no time.
 func (c *Chain) Add(ctx context.Context, tx *sql.Tx, links ...signal.Link) error {
 	for _, l := range links {
 		_, err := tx.ExecContext(ctx, `INSERT INTO chain (id, kind, time, text) VALUES ($1, $2, $3, $4)
@@ -37,13 +37,23 @@ func (c *Chain) Add(ctx context.Context, tx *sql.Tx, links ...signal.Link) error
 			if err != nil {
 				return fmt.Errorf("chain %s: %w", l.ID, err)
 			}
+			if signal.KindOf(cause) != signal.KindBatch {
+				continue
+			}
+			kind, text := leaf(cause)
+			_, err = tx.ExecContext(ctx, "INSERT INTO chain (id, kind, time, text) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+				cause, kind, time.Now().UnixMilli(), text+", which had come in by then")
+			if err != nil {
+				return fmt.Errorf("chain %s: %w", cause, err)
+			}
 		}
 	}
 	return nil
 }
 
-// Walk returns the link of id, all that brought it about, and all that came of it, oldest first. It doesn't turn round on
-// the way: what else a cause brought about is another story. An id that nothing knows is [signal.ErrNotFound].
+// Walk returns the link of id, all that brought it about, and all that came of it, oldest first; a batch before the first that came of
+// it, though that may have begun before the batch came in. It doesn't turn round on the way: what else a cause brought about is
+// another story. An id that nothing knows is [signal.ErrNotFound].
 func (c *Chain) Walk(ctx context.Context, id string) ([]signal.Link, error) {
 	tx, err := c.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // one moment for all of it
 	if err != nil {
@@ -85,12 +95,35 @@ func (c *Chain) Walk(ctx context.Context, id string) ([]signal.Link, error) {
 		}
 		links = append(links, l)
 	}
-	// A batch has no time of its own here; it stands before what came of it.
-	slices.SortStableFunc(links, func(a, b signal.Link) int { return a.Time.Compare(b.Time) })
+	place := map[string]time.Time{}
+	for _, l := range links {
+		for _, c := range l.Cause {
+			if at, ok := place[c]; signal.KindOf(c) == signal.KindBatch && (!ok || l.Time.Before(at)) {
+				place[c] = l.Time
+			}
+		}
+	}
+	slices.SortStableFunc(links, func(a, b signal.Link) int {
+		at := func(l signal.Link) time.Time {
+			if t, ok := place[l.ID]; ok {
+				return t
+			}
+			return l.Time
+		}
+		_, one := place[a.ID]
+		_, other := place[b.ID]
+		switch c := at(a).Compare(at(b)); {
+		case c != 0 || one == other:
+			return c
+		case one:
+			return -1
+		}
+		return 1
+	})
 	return links, nil
 }
 
-// link reads one link; one that has no row (a batch, or what was pruned) has no time.
+// link reads one link; one that has no row, as it was pruned, has no time.
 func link(ctx context.Context, tx *sql.Tx, id string) (signal.Link, error) {
 	l := signal.Link{ID: id, Cause: []string{}}
 	var ms int64
@@ -116,7 +149,7 @@ func leaf(id string) (kind, text string) {
 	if !ok {
 		return "batch", "a batch"
 	}
-	return "batch", "batch " + seq + " of the stream's partition " + partition + ", as it came in"
+	return "batch", "batch " + seq + " of the stream's partition " + partition
 }
 
 func column(ctx context.Context, tx *sql.Tx, query, arg string) ([]string, error) {

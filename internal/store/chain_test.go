@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 func TestWalkTellsTheWholeChainBothWays(t *testing.T) {
 	s := storetest.Open(t)
+	began := time.Now().Truncate(time.Millisecond)
 	at := func(sec int) time.Time { return time.Date(2026, 11, 23, 2, 0, sec, 0, time.UTC) }
 	links := []signal.Link{
 		{ID: "al-1", Kind: "alert", Time: at(1), Text: "HighCPU fired", Cause: []string{"ba-7-42"}},
@@ -58,9 +60,19 @@ func TestWalkTellsTheWholeChainBothWays(t *testing.T) {
 		if diff := cmp.Diff(slices.Sorted(slices.Values(tt.want)), slices.Sorted(slices.Values(ids))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.id, diff)
 		}
-		for i := 1; i < len(got); i++ {
-			if got[i].Time.Before(got[i-1].Time) {
-				t.Errorf("%s: %s stands before %s, which is older", tt.id, got[i-1].ID, got[i].ID)
+		told := map[string]bool{}
+		for i, l := range got {
+			if i > 0 && signal.KindOf(got[i-1].ID) != signal.KindBatch && l.Time.Before(got[i-1].Time) {
+				t.Errorf("%s: %s stands before %s, which is older", tt.id, got[i-1].ID, l.ID)
+			}
+			if signal.KindOf(l.ID) == signal.KindBatch && (l.Time.Before(began) || !strings.HasSuffix(l.Text, ", which had come in by then")) {
+				t.Errorf("%s: %+v, want a time since %s", tt.id, l, began)
+			}
+			told[l.ID] = true
+			for _, c := range l.Cause {
+				if signal.KindOf(c) == signal.KindBatch && slices.Contains(tt.want, c) && !told[c] {
+					t.Errorf("%s: %s stands before its batch %s", tt.id, l.ID, c)
+				}
 			}
 		}
 	}

@@ -204,7 +204,7 @@ func TestPruneTakesWhatIsOldInSmallTransactions(t *testing.T) {
 		for i := range 1300 {
 			at := cut.Add(time.Duration(i-1200) * time.Second) // 1,200 before the cut
 			id := fmt.Sprintf("ev-%04d", i)
-			if err := s.Chain.Add(t.Context(), tx, signal.Link{ID: id, Kind: "event", Time: at, Text: id, Cause: []string{"ba-1-1"}}); err != nil {
+			if err := s.Chain.Add(t.Context(), tx, signal.Link{ID: id, Kind: "event", Time: at, Text: id, Cause: []string{"an-1"}}); err != nil {
 				return err
 			}
 		}
