@@ -51,7 +51,7 @@ func TestClientScripts(t *testing.T) {
 func serveMemory(env *testscript.Env, c api.Config) (string, error) {
 	m := newMemory()
 	s, err := api.New(c, api.Loop{
-		Version: "test", Events: m, Ingest: m, Incidents: m, Anomalies: m, Judge: m, Models: m, Executions: m, Decisions: m, Switch: m, Runbooks: m, Starter: m, Entities: m, Chain: m,
+		Version: "test", Events: m, Ingest: m, Incidents: m, Anomalies: m, Findings: m, Judge: m, Models: m, Executions: m, Decisions: m, Switch: m, Runbooks: m, Starter: m, Entities: m, Chain: m,
 	}, slog.New(slog.NewTextHandler(os.Stderr, nil)), nil)
 	if err != nil {
 		return "", err
@@ -68,6 +68,7 @@ type memory struct {
 	incidents  []signal.Incident
 	executions []signal.Execution
 	anomalies  []signal.Anomaly
+	findings   []signal.Finding
 	models     []signal.Model
 	links      []signal.Link
 	sw         signal.Switch
@@ -81,6 +82,10 @@ func newMemory() *memory {
 		return signal.Head{ID: id, Entity: "host:web-1", Cause: []string{"ev-1"}, Severity: signal.Critical, Incident: "in-1"}
 	}
 	m.anomalies = []signal.Anomaly{{Head: head("an-1"), Detector: "host", Began: then, Grade: 0.83, Reason: "CPU is 97 %"}}
+	m.findings = []signal.Finding{
+		{Head: signal.Head{ID: "an-0", Entity: "user:ana", Cause: []string{}}, Detector: "access", Began: then.Add(-time.Hour), Ended: then, Grade: 0.5, Reason: "ana from 203.0.113.9"},
+		{Head: signal.Head{ID: "an-2", Entity: "user:ben", Cause: []string{}}, Detector: "access", Began: then.Add(time.Hour), Grade: 0.89, Reason: "ben from 203.0.113.9"},
+	}
 	m.incidents = []signal.Incident{
 		{Head: head("in-0"), State: "resolved", Title: "Disk of web-1 above 85 %", Opened: then.Add(-time.Hour), Resolved: then},
 		{Head: head("in-1"), State: "open", Title: "CPU of web-1 is at 97 %\x1b[2J", Opened: then, Members: []signal.Member{{ID: "an-1", Kind: "anomaly", Title: "CPU is 97 %", Severity: signal.Warning, Began: then}}},
@@ -180,6 +185,14 @@ func (m *memory) Anomaly(_ context.Context, id string) (signal.Anomaly, error) {
 		}
 	}
 	return signal.Anomaly{}, fmt.Errorf("anomaly %s: %w", id, signal.ErrNotFound)
+}
+
+func (m *memory) Findings(_ context.Context, q signal.Query) ([]signal.Finding, string, error) {
+	return pageOf(m.findings, q, func(f signal.Finding) string { return f.ID })
+}
+
+func (m *memory) Finding(context.Context, string) (signal.Finding, error) {
+	return signal.Finding{}, signal.ErrNotFound
 }
 
 func (m *memory) Judge(ctx context.Context, id string, do signal.OrderKind, by, note string) (signal.Order, error) {

@@ -256,7 +256,7 @@ func (l *loop) openServer(ctx context.Context, reg *prometheus.Registry) (err er
 	}
 	l.server, err = api.New(l.cfg.Config, api.Loop{
 		Version: version, Mode: l.cfg.Mode, Began: l.began,
-		Events: l.bus, Ingest: accessIngest{l.bus, l.samples}, Incidents: l.incidents, Anomalies: l.incidents, Judge: orders, Models: orders, Executions: l.runbooks, Decisions: l.runbooks,
+		Events: l.bus, Ingest: accessIngest{l.bus, l.samples}, Incidents: l.incidents, Anomalies: l.incidents, Findings: l.incidents, Judge: orders, Models: orders, Executions: l.runbooks, Decisions: l.runbooks,
 		Switch: l.runbooks, Runbooks: l.runbooks, Starter: l.runbooks, Entities: entities, Processes: l.processes,
 		Links: l.runbooks, Rehearser: &rehearser{cfg: l.cfg, history: l.history, rules: l.rules, bus: l.bus, runbooks: l.runbooks, turn: make(chan struct{}, 1)},
 		Audit: l.store.Audit, Chain: l.store.Chain, Stages: l.stages,

@@ -646,7 +646,7 @@ func TestManualAndDescription(t *testing.T) {
 			t.Errorf("the manual lacks %s", path)
 		}
 	}
-	for _, path := range []string{"/api/events", "/api/events/{id}", "/api/incidents/{id}/resolve", "/api/executions/{id}/approve", "/api/runbooks/{name}/run", "/api/why/{id}", "/api/pause", "/ingest/events", "/api/processes", "/api/audit", "/api/anomalies", "/api/entities"} {
+	for _, path := range []string{"/api/events", "/api/events/{id}", "/api/incidents/{id}/resolve", "/api/executions/{id}/approve", "/api/runbooks/{name}/run", "/api/why/{id}", "/api/pause", "/ingest/events", "/api/processes", "/api/audit", "/api/anomalies", "/api/findings/{id}", "/api/entities"} {
 		if api.Paths[path] == nil {
 			t.Errorf("%s is not described", path)
 		}

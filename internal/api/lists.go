@@ -111,7 +111,7 @@ func (s *Server) lists(d huma.API) {
 		Incident string `query:"incident" maxLength:"200" doc:"Only of this incident, by id."`
 		State    string `query:"state" enum:"open,ended" doc:"Only in this state."`
 	}
-	handle(d, get("list-anomalies", "/api/anomalies", "anomalies", "Anomalies", "What detectors found, as last told."), s.loop.Anomalies,
+	handle(d, get("list-anomalies", "/api/anomalies", "anomalies", "Anomalies", "What detectors found in figures, as last told. Unusual access is under /api/findings."), s.loop.Anomalies,
 		func(ctx context.Context, in *anomaliesIn) (*page[signal.Anomaly], error) {
 			q := in.query()
 			q.State, q.Entity, q.Incident = in.State, signal.EntityID(in.Entity), in.Incident
@@ -120,6 +120,16 @@ func (s *Server) lists(d huma.API) {
 	handle(d, get("get-anomaly", "/api/anomalies/{id}", "anomalies", "One anomaly", "As last told."), s.loop.Anomalies,
 		func(ctx context.Context, in *ByID) (*one[signal.Anomaly], error) {
 			return newOne(s.loop.Anomalies.Anomaly(ctx, in.ID))
+		})
+	handle(d, get("list-findings", "/api/findings", "anomalies", "Unusual access", "What detectors found in the records of who called which API, as last told."), s.loop.Findings,
+		func(ctx context.Context, in *anomaliesIn) (*page[signal.Finding], error) {
+			q := in.query()
+			q.State, q.Entity, q.Incident = in.State, signal.EntityID(in.Entity), in.Incident
+			return newPage(s.loop.Findings.Findings(ctx, q))
+		})
+	handle(d, get("get-finding", "/api/findings/{id}", "anomalies", "One finding of unusual access", "As last told."), s.loop.Findings,
+		func(ctx context.Context, in *ByID) (*one[signal.Finding], error) {
+			return newOne(s.loop.Findings.Finding(ctx, in.ID))
 		})
 
 	type executionsIn struct {

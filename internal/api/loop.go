@@ -18,6 +18,7 @@ type Loop struct {
 	Ingest     Ingest
 	Incidents  Incidents
 	Anomalies  Anomalies
+	Findings   Findings
 	Judge      Judge
 	Models     Models
 	Executions Executions
@@ -64,6 +65,12 @@ type Incidents interface {
 type Anomalies interface {
 	Anomalies(ctx context.Context, q signal.Query) ([]signal.Anomaly, string, error)
 	Anomaly(ctx context.Context, id string) (signal.Anomaly, error)
+}
+
+// Findings reads unusual access, as last told.
+type Findings interface {
+	Findings(ctx context.Context, q signal.Query) ([]signal.Finding, string, error)
+	Finding(ctx context.Context, id string) (signal.Finding, error)
 }
 
 // Judge takes what a person says of an anomaly to the detector that found it. The order that it returns is durable, and the

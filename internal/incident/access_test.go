@@ -18,6 +18,20 @@ func unusual(user string, at float64, ended bool, touched ...signal.EntityID) *s
 	return event("detect", signal.UnusualAccess, f.ID, minutes(at), f)
 }
 
+func TestUnusualAccessIsListedApart(t *testing.T) {
+	w := newWorld(t)
+	w.see(unusual("ana", 0, false))
+	w.see(unusual("ben", 1, false))
+	w.see(event("detect", signal.AnomalyDetected, "an-3", minutes(2), signal.Anomaly{Head: signal.Head{ID: "an-3", Entity: "user:ana"}, Began: minutes(2)}))
+	got, _, err := w.Findings(t.Context(), signal.Query{})
+	if err != nil || len(got) != 2 || got[0].ID != "an-ana" || got[1].Entity != "user:ben" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, _, err := w.Findings(t.Context(), signal.Query{Entity: "user:ana", State: "open"}); err != nil || len(got) != 1 {
+		t.Errorf("of one user: %+v, %v", got, err)
+	}
+}
+
 func TestUnusualAccessOpensAnIncidentUntilItsDayIsOver(t *testing.T) {
 	w := newWorld(t)
 	w.see(unusual("ana", 0, false))

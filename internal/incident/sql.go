@@ -346,7 +346,17 @@ func (in *Incidents) Get(ctx context.Context, id string) (signal.Incident, error
 // Anomalies returns a page of anomalies as they were last told, in the order in which they were first told. State is open or
 // ended.
 func (in *Incidents) Anomalies(ctx context.Context, q signal.Query) ([]signal.Anomaly, string, error) {
-	text, args := "SELECT seq, detail FROM incident_members WHERE kind = 'anomaly'", []any{}
+	return found[signal.Anomaly](ctx, in.need.Read, "anomaly", q)
+}
+
+// Findings returns a page of unusual access in the same way.
+func (in *Incidents) Findings(ctx context.Context, q signal.Query) ([]signal.Finding, string, error) {
+	return found[signal.Finding](ctx, in.need.Read, kindAccess, q)
+}
+
+// found returns a page of the details of members of a kind.
+func found[D any](ctx context.Context, db queryer, kind string, q signal.Query) ([]D, string, error) {
+	text, args := "SELECT seq, detail FROM incident_members WHERE kind = $1", []any{kind}
 	if q.Entity != "" {
 		args = append(args, string(q.Entity))
 		text += " AND entity = $" + strconv.Itoa(len(args))
@@ -365,9 +375,9 @@ func (in *Incidents) Anomalies(ctx context.Context, q signal.Query) ([]signal.An
 	if err != nil {
 		return nil, "", err
 	}
-	out, seqs, err := details[signal.Anomaly](ctx, in.need.Read, text+where+order, args...)
+	out, seqs, err := details[D](ctx, db, text+where+order, args...)
 	if err != nil {
-		return nil, "", fmt.Errorf("list anomalies: %w", err)
+		return nil, "", fmt.Errorf("list what was found: %w", err)
 	}
 	if len(out) > limit {
 		return out[:limit], strconv.FormatInt(seqs[limit-1], 10), nil
