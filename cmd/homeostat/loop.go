@@ -241,7 +241,11 @@ func (l *loop) openServer(ctx context.Context, reg *prometheus.Registry) (err er
 		l.stages = append(l.stages, l.trail.Health)
 	}
 	l.stages = append(l.stages, l.received.Health, l.otlp.Health, l.samples.Health, l.history.Health, l.rules.Health,
-		l.detectors.Health, l.bus.Health, l.incidents.Health, storeHealth(l.store))
+		l.detectors.Health, l.bus.Health, l.incidents.Health)
+	if len(l.cfg.Notify) > 0 {
+		l.stages = append(l.stages, l.notices.Health)
+	}
+	l.stages = append(l.stages, storeHealth(l.store))
 	prom := l.history.Handler()
 	entities := entities{l.history}
 	orders := &orders{l.detectors, l.incidents, l.samples, l.store}

@@ -9,7 +9,8 @@ import (
 // healthView is how the loop itself is doing.
 type healthView struct {
 	Stages   []stageRow
-	Ill      int
+	Ill      int // stages that don't work
+	Says     int // those that work, and have something to say
 	Learning []learningRow
 	Began    time.Time
 	Version  string
@@ -21,8 +22,11 @@ func (healthView) title() string { return "Health" }
 func (c *Console) health(ctx context.Context, _ *http.Request) (titled, error) {
 	v := healthView{Stages: c.stageRows(), Learning: c.learningRows(""), Began: c.loop.Began, Version: c.loop.Version, Mode: c.switchView(ctx).Mode}
 	for _, s := range v.Stages {
-		if !s.Ready {
+		switch {
+		case !s.Ready:
 			v.Ill++
+		case s.Says:
+			v.Says++
 		}
 	}
 	return v, nil

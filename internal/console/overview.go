@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,10 +99,13 @@ func (c *Console) overview(ctx context.Context, r *http.Request) (titled, error)
 
 // judge puts the page in one sentence. What is wrong comes before what can't be seen, and that before what is quiet.
 func (c *Console) judge(v overviewView) verdict {
-	var ill []string
+	var ill, says []string
 	for _, s := range v.Stages {
-		if !s.Ready {
+		switch {
+		case !s.Ready:
 			ill = append(ill, s.Name+" "+s.State)
+		case s.Says:
+			says = append(says, s.State)
 		}
 	}
 	switch {
@@ -120,14 +124,16 @@ func (c *Console) judge(v overviewView) verdict {
 		default:
 			out.Text = "Nothing is being done about it at the moment."
 		}
-		if len(ill) > 0 {
-			out.Text += " And not everything works here: " + strings.Join(ill, ", ") + "."
+		if not := slices.Concat(ill, says); len(not) > 0 {
+			out.Text += " And not everything works here: " + strings.Join(not, ", ") + "."
 		}
 		return out
 	case len(ill) > 0:
 		return verdict{Tone: "warning", Head: "Homeostat itself is not well.", Text: strings.Join(ill, ", ") + ". What it doesn't see it can't tell of."}
 	case len(v.Needs) > 0:
 		return c.watching(v, "warning", count(len(v.Needs), "approval")+" "+waitWord(len(v.Needs))+" for you.")
+	case len(says) > 0:
+		return verdict{Tone: "warning", Head: "Homeostat itself needs a look.", Text: strings.Join(says, ", ") + "."}
 	case len(v.Entities) == 0:
 		return verdict{Tone: "calm", Head: "Nothing is watched yet.", Text: "The first figures of this machine arrive within seconds. Send others by remote write to /api/v1/write or by OTLP to /v1/metrics."}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 
 	"homeostat/internal/signal"
@@ -214,6 +215,7 @@ func cutText(s string, n int) string {
 type stageRow struct {
 	Name, State, Rate, Lag, Dropped string
 	Ready                           bool
+	Says                            bool // it works, and has something to say besides "ok"
 }
 
 func (c *Console) stageRows() []stageRow {
@@ -240,6 +242,7 @@ func (c *Console) stageRows() []stageRow {
 		if r.State == "" {
 			r.State = "ok"
 		}
+		r.Says = r.Ready && r.State != "ok" && !strings.HasPrefix(r.State, "ok,")
 		rows = append(rows, r)
 	}
 	return rows

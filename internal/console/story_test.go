@@ -13,7 +13,7 @@ var stages = []signal.Stage{
 	{Name: "source", Ready: true, State: "ok", Rate: 14.2},
 	{Name: "stream", Ready: true, State: "ok", Rate: 14.2},
 	{Name: "history", Ready: true, State: "ok", Rate: 14.2, Lag: 0.02},
-	{Name: "detect", Ready: true, State: "learning", Rate: 0.1},
+	{Name: "detect", Ready: true, State: "ok, training 1 of its models", Rate: 0.1},
 	{Name: "bus", Ready: true, State: "ok"},
 	{Name: "runbook", Ready: true, State: "ok"},
 	{Name: "notify", Ready: true, State: "ok"},

@@ -21,6 +21,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nicholas-fedor/shoutrrr"
@@ -84,6 +85,9 @@ type Notices struct {
 	senders map[string]*router.ServiceRouter
 
 	queued, delivered, failed *prometheus.CounterVec
+
+	mu      sync.Mutex
+	failing map[string]string // by target: why the last message didn't get there
 }
 
 // ErrNoTarget means that a route names a target that the configuration doesn't have.
@@ -113,7 +117,7 @@ func New(c Config, n Needs, log *slog.Logger, reg prometheus.Registerer) (*Notic
 		return v
 	}
 	s := &Notices{
-		cfg: c, need: n, log: log, senders: map[string]*router.ServiceRouter{},
+		cfg: c, need: n, log: log, senders: map[string]*router.ServiceRouter{}, failing: map[string]string{},
 		queued:    counter("homeostat_notify_notices_total", "Notices queued."),
 		delivered: counter("homeostat_notify_messages_total", "Messages that the service took."),
 		failed:    counter("homeostat_notify_messages_failed_total", "Attempts to deliver a message that failed."),
@@ -168,7 +172,7 @@ func (s *Notices) Start(ctx context.Context, tx *sql.Tx, ev signal.Event, route,
 		return fmt.Errorf("queue notice %s: %w", id, err)
 	}
 	err = s.need.Chain.Add(ctx, tx, signal.Link{
-		ID: id, Kind: "notice", Time: now, Text: fmt.Sprintf("%s was told: %s", target, text.title), Cause: []string{ev.ID},
+		ID: id, Kind: "notice", Time: now, Text: fmt.Sprintf("%s is being told: %s", target, text.title), Cause: []string{ev.ID},
 	})
 	if err != nil {
 		return err
@@ -250,12 +254,46 @@ func (s *Notices) deliver(ctx context.Context, target, topic string) (wait time.
 	if err := s.record(rctx, target, ns, title, sendErr); err != nil {
 		return 0, errors.Join(sendErr, err)
 	}
+	s.note(ctx, target, sendErr)
 	if sendErr != nil {
 		s.failed.WithLabelValues(target).Inc()
 		return 0, fmt.Errorf("tell %s: %w", target, sendErr)
 	}
 	s.delivered.WithLabelValues(target).Inc()
 	return 0, nil
+}
+
+// note remembers whether a target could be told the last time. It logs the turns alone: retries go on for a day.
+func (s *Notices) note(ctx context.Context, target string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, was := s.failing[target]
+	switch {
+	case err != nil:
+		s.failing[target] = err.Error()
+		if !was {
+			s.log.WarnContext(ctx, "a message can't be delivered; it is tried for a day", "target", target, "err", err)
+		}
+	case was:
+		delete(s.failing, target)
+		s.log.InfoContext(ctx, "messages are delivered again", "target", target)
+	}
+}
+
+// Health names the targets whose last message didn't get there. The stage is ready all the same: a service elsewhere that doesn't
+// answer is no reason to take this process out of use, and what waits is tried again.
+func (s *Notices) Health() signal.Stage {
+	st := signal.Stage{Name: "notify", Ready: true, State: "ok"}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var why []string
+	for _, target := range slices.Sorted(maps.Keys(s.failing)) {
+		why = append(why, fmt.Sprintf("the last message to %s was not delivered: %s", target, s.failing[target]))
+	}
+	if len(why) > 0 {
+		st.State = strings.Join(why, "; ")
+	}
+	return st
 }
 
 // share counts the messages of the last hour to a target, and says when the oldest of them is an hour old.
@@ -311,13 +349,18 @@ func (s *Notices) record(ctx context.Context, target string, ns []notice, title 
 	}
 	defer func() { _ = tx.Rollback() }()
 	for _, n := range ns {
+		words := fmt.Sprintf("%s was told: %s", target, n.title)
 		if sendErr != nil {
+			words = fmt.Sprintf("%s has not been told: %s (%s)", target, n.title, sendErr)
 			_, err = tx.ExecContext(ctx, `UPDATE notices SET attempts = attempts + 1, error = $2 WHERE id = $1`, n.id, sendErr.Error())
 		} else {
 			_, err = tx.ExecContext(ctx, `UPDATE notices SET attempts = attempts + 1, error = '', delivered = $2, message = $3
 				WHERE id = $1`, n.id, time.Now().UnixMilli(), id)
 		}
 		if err != nil {
+			return err
+		}
+		if err = s.need.Chain.Add(ctx, tx, signal.Link{ID: n.id, Kind: "notice", Time: n.created, Text: words}); err != nil {
 			return err
 		}
 	}

@@ -174,9 +174,25 @@ func TestFailedDeliveryIsTriedAgainAndOnRecord(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "s3cret") {
 		t.Fatalf("first attempt: %v", err)
 	}
+	told := func(stage, chain string) {
+		t.Helper()
+		if h := s.Health(); !h.Ready || !strings.HasPrefix(h.State, stage) || strings.Contains(h.State, "s3cret") {
+			t.Errorf("health %+v, want ready and %q", h, stage)
+		}
+		id := signal.MakeID(signal.KindNotice, opened(t, "in-1").ID, "ops")
+		links, err := st.Chain.Walk(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := links[len(links)-1]; got.Kind != "notice" || !strings.HasPrefix(got.Text, chain) {
+			t.Errorf("the chain says %+v, want %q", got, chain)
+		}
+	}
+	told("the last message to ops was not delivered: ", "ops has not been told: CPU 97 % on web-1 (")
 	if _, err := s.deliver(t.Context(), "ops", "in-1"); err != nil {
 		t.Fatal(err)
 	}
+	told("ok", "ops was told: CPU 97 % on web-1")
 	if _, err := s.deliver(t.Context(), "ops", "in-1"); err != nil { // nothing waits any more
 		t.Fatal(err)
 	}
