@@ -105,7 +105,8 @@ func (c *Console) judge(v overviewView) verdict {
 		case !s.Ready:
 			ill = append(ill, s.Name+" "+s.State)
 		case s.Says:
-			says = append(says, s.State)
+			short, _, _ := strings.Cut(s.State, ": ") // the stage's own line has the rest
+			says = append(says, short)
 		}
 	}
 	switch {

@@ -93,7 +93,7 @@ func TestPagesLookAsTheyShould(t *testing.T) {
 
 func TestOverviewTellsTheStateInOneSentence(t *testing.T) {
 	ill := []signal.Stage{{Name: "stream", State: "has no room on the disk"}}
-	says := []signal.Stage{{Name: "notify", Ready: true, State: "the last message to ops was not delivered"}}
+	says := []signal.Stage{{Name: "notify", Ready: true, State: "the last message to ops was not delivered: connection refused"}}
 	for _, tt := range []struct {
 		name   string
 		change func(*world)
@@ -108,7 +108,9 @@ func TestOverviewTellsTheStateInOneSentence(t *testing.T) {
 		{"ill", func(w *world) { w.stages = ill }, "Homeostat itself is not well.", "stream has no room on the disk"},
 		{"nobody can be told", func(w *world) { w.stages = says }, "Homeostat itself needs a look.", "the last message to ops was not delivered."},
 		{"wrong, and nobody can be told", func(w *world) { w.incidents, w.stages = troubledWorld(noon).incidents, says }, "1 thing is wrong.", "And not everything works here: the last message to ops was not delivered."},
-		{"training", func(w *world) { w.stages = []signal.Stage{{Name: "detect", Ready: true, State: "ok, training 3 of its models"}} }, "Nothing is wrong.", "Watching 1 host"},
+		{"training", func(w *world) {
+			w.stages = []signal.Stage{{Name: "detect", Ready: true, State: "ok, training 3 of its models"}}
+		}, "Nothing is wrong.", "Watching 1 host"},
 		{"wrong, nobody at it", func(w *world) { w.incidents = troubledWorld(noon).incidents }, "1 thing is wrong.", "Nothing is being done about it at the moment."},
 		{"wrong, a person is needed", func(w *world) { *w = *troubledWorld(noon) }, "1 thing is wrong.", "You are needed: 1 approval waits."},
 		{"wrong and ill", func(w *world) { w.incidents, w.stages = troubledWorld(noon).incidents, ill }, "1 thing is wrong.", "And not everything works here: stream has no room on the disk."},

@@ -119,7 +119,7 @@ func (r *Rules) evaluate(ctx context.Context, g *rules.Group, at time.Time) {
 	var failing string
 	for _, rule := range g.Rules() {
 		if err := rule.LastError(); err != nil {
-			failing = fmt.Sprintf("rule %s: %v", rule.Name(), err)
+			failing = fmt.Sprintf("rule %s can't be evaluated: %v", rule.Name(), err)
 		}
 	}
 	if err := r.alerts.reconcile(ctx, g, at); err != nil {

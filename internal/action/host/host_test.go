@@ -298,7 +298,7 @@ func TestScript(t *testing.T) {
 	}
 
 	got, err = h.Do(t.Context(), shell("echo some; echo why not >&2; exit 3"))
-	if err == nil || !strings.Contains(err.Error(), "exit status 3: why not") || got["ResponseCode"] != int64(3) || got["Output"] != "some\n" {
+	if err == nil || !strings.Contains(err.Error(), "why not (the script ended with exit status 3)") || got["ResponseCode"] != int64(3) || got["Output"] != "some\n" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	got, err = h.Do(t.Context(), shell("yes | head -c 100000"))

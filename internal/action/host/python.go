@@ -172,7 +172,11 @@ func (h *Hands) script(ctx context.Context, c automation.Call) (map[string]any, 
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return response, fmt.Errorf("the script ended with %w: %s", err, lastLine(errs.String()))
+		err = fmt.Errorf("the script ended with %w", err)
+		if last := lastLine(errs.String()); last != "" {
+			err = fmt.Errorf("%s (%w)", last, err)
+		}
+		return response, err
 	}
 	info, err := os.Stat(answer)
 	if err != nil || info.Size() > scriptAnswer {

@@ -61,8 +61,10 @@ func (h *Hands) run(ctx context.Context, c automation.Call, script string) (map[
 		if _, ok := errors.AsType[*exec.ExitError](err); ok {
 			err = fmt.Errorf("the script ended with %v", cmd.ProcessState)
 		}
-		if last := lastLine(errs.String()); last != "" {
-			err = fmt.Errorf("%w: %s", err, last)
+		// What the script says comes first: this sentence is what people are woken with. Our own verbs begin theirs with the
+		// program's name.
+		if last := strings.TrimPrefix(lastLine(errs.String()), "homeostat: "); last != "" {
+			err = fmt.Errorf("%s (%w)", last, err)
 		}
 		return response, err
 	}
