@@ -367,7 +367,11 @@ func (d *Document) Bind(given map[string]any) (map[string]any, error) {
 	}
 	for _, name := range sortedKeys(given) {
 		if _, ok := d.Parameter(name); !ok {
-			errs = append(errs, fmt.Errorf("%s has no parameter %s%s", d.Name, name, didYouMean(name, names)))
+			meant := didYouMean(name, names)
+			if meant == "" && len(names) > 0 {
+				meant = "; it has " + strings.Join(names, ", ")
+			}
+			errs = append(errs, fmt.Errorf("%s has no parameter %s%s", d.Name, name, meant))
 		}
 	}
 	return bound, errors.Join(errs...)

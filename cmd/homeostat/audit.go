@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -34,6 +35,9 @@ Exit status: 0 when the chain is whole, 1 when it isn't (the first bad entry is 
 			a, err := store.OpenAudit(cmd.Context(), data)
 			if errors.Is(err, store.ErrTampered) || errors.Is(err, store.ErrDamaged) {
 				return &exitError{1, err}
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				err = fmt.Errorf("%w; name the data folder of 'homeostat run' with --data ('make run' has ./.data)", err)
 			}
 			if err != nil {
 				return &exitError{2, err}

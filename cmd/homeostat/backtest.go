@@ -330,6 +330,13 @@ func (b *backtest) score(ctx context.Context, c detect.ModelConfig, f csvInput, 
 	if open != nil {
 		r.close(open)
 	}
+	aside := 0
+	for _, n := range r.SetAside {
+		aside += n
+	}
+	if r.Rows > 0 && aside == r.Rows {
+		return fmt.Errorf("none of its %s can be scored: %s", count(r.Rows, "row"), strings.Join(sortedNames(r.SetAside), ", "))
+	}
 	return nil
 }
 

@@ -91,6 +91,9 @@ func (b *backtest) runAccess(ctx context.Context, args []string, stdout, stderr 
 	for _, p := range stats.Problems {
 		fmt.Fprintln(stderr, p)
 	}
+	if seen == 0 && stats.Broken > 0 {
+		return &exitError{1, errors.New("nothing of it is a CloudTrail record that can be read")}
+	}
 	return nil
 }
 

@@ -94,7 +94,7 @@ func (c *client) do(ctx context.Context, method, path string, q url.Values, body
 		return fmt.Errorf("reading the answer of %s: %w", u.Redacted(), err)
 	}
 	if res.StatusCode >= 300 {
-		return c.refused(res.StatusCode, text)
+		return c.refused(path, res.StatusCode, text)
 	}
 	if out == nil {
 		return nil
@@ -133,8 +133,8 @@ func (c *client) unreachable(err error) error {
 }
 
 // refused turns an answer that isn't a success into an error. What is missing is configuration where it is a token, and a query
-// that can't be is what somebody typed.
-func (c *client) refused(code int, text []byte) error {
+// or a body that can't be is what somebody typed.
+func (c *client) refused(path string, code int, text []byte) error {
 	var p struct {
 		Detail string `json:"detail"`
 		Errors []struct {
@@ -145,18 +145,48 @@ func (c *client) refused(code int, text []byte) error {
 	if json.Unmarshal(text, &p) != nil || p.Detail == "" {
 		return fmt.Errorf("%s answers with status %d, not as Homeostat does", c.base.Redacted(), code)
 	}
-	var detail strings.Builder
-	detail.WriteString(p.Detail)
+	lines := strings.Split(p.Detail, "\n")
 	usage := code == http.StatusUnauthorized
-	for _, e := range p.Errors {
-		usage = usage || strings.HasPrefix(e.Location, "query.")
-		detail.WriteString("; " + strings.TrimSpace(e.Location+" "+e.Message))
+	for i, e := range p.Errors {
+		if i == 0 {
+			lines = nil // the detail is "validation failed"
+		}
+		// Flags are called as the API calls what they set.
+		_, flag, typed := strings.Cut(e.Location, ".")
+		usage = usage || typed
+		if typed {
+			e.Location = "--" + flag + ":"
+		}
+		lines = append(lines, strings.TrimSpace(e.Location+" "+e.Message))
 	}
-	err := errors.New(clean(detail.String()))
+	err := errors.New(clean(strings.Join(lines, "; ")) + wayOut(path, code))
 	if usage {
 		return &exitError{2, err}
 	}
 	return err
+}
+
+// wayOut says where to find the id or the name that the API doesn't know, and how a runbook is given what it lacks.
+func wayOut(path string, code int) string {
+	if code == http.StatusUnprocessableEntity && strings.HasPrefix(path, "/api/runbooks/") {
+		return "; parameters are given by --param NAME=VALUE"
+	}
+	if code != http.StatusNotFound {
+		return ""
+	}
+	for prefix, way := range map[string]string{
+		"/api/why/":        "lists show the ids that there are ('homeostat event list'); what is older than data.keep is forgotten",
+		"/api/incidents/":  "'homeostat incident list' shows those that there are",
+		"/api/executions/": "'homeostat runbook executions' shows those that there are",
+		"/api/runbooks/":   "'homeostat runbook list' shows those that the loop has",
+		"/api/anomalies/":  "'homeostat anomaly list' shows those that there are",
+		"/api/models/":     "'homeostat model list' shows those that there are",
+	} {
+		if strings.HasPrefix(path, prefix) {
+			return "; " + way
+		}
+	}
+	return ""
 }
 
 // list fetches up to limit items of a list, the newest, and returns them oldest first; 0 fetches all.

@@ -38,7 +38,15 @@ func decideCommand(verb, short string) *cobra.Command {
 			if f.asJSON {
 				return printJSON(cmd.OutOrStdout(), x)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s is %s.\n", clean(x.ID), clean(x.State))
+			state := "is " + x.State
+			switch {
+			case x.State != signal.Waiting: // it has gone on already
+			case x.Approval != nil && x.Approval.Needed > len(x.Approval.Given):
+				state = fmt.Sprintf("waits: %d of %d given", len(x.Approval.Given), x.Approval.Needed)
+			default:
+				state = "goes on; 'homeostat runbook executions " + x.ID + "' shows how it ends"
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s %s.\n", clean(x.ID), clean(state))
 			return nil
 		},
 	}

@@ -50,13 +50,15 @@ func runbookList() *cobra.Command {
 			if err := c.do(cmd.Context(), http.MethodGet, "/api/runbooks", url.Values{"limit": {"1000"}}, nil, &page); err != nil {
 				return err
 			}
+			// What routes start and people run comes before the steps that it is made of.
+			slices.SortStableFunc(page.Items, func(a, b signal.Runbook) int { return cmp.Compare(a.Kind, b.Kind) })
 			return printList(cmd.OutOrStdout(), &f, page.Items, "No runbooks.", []string{"NAME", "KIND", "STEPS", "CHANGES", "ROUTES", "FROM", "DESCRIPTION"},
 				func(t *table, p paint, b signal.Runbook) {
 					changes := "no"
 					if slices.ContainsFunc(b.Steps, func(s signal.RunbookStep) bool { return s.Effect == "changing" }) {
 						changes = "yes"
 					}
-					t.row(b.Name, b.Kind, len(b.Steps), changes, cmp.Or(strings.Join(b.Routes, ", "), "-"), b.Origin, firstLine(b.Description))
+					t.row(b.Name, b.Kind, len(b.Steps), changes, cmp.Or(strings.Join(b.Routes, ", "), "-"), b.Origin, firstSentence(b.Description))
 				})
 		},
 	}
@@ -64,9 +66,13 @@ func runbookList() *cobra.Command {
 	return cmd
 }
 
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
-	return line
+// firstSentence is what a line of a table has room for; a description is wrapped wherever its author wrapped it.
+func firstSentence(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if one, _, more := strings.Cut(s, ". "); more {
+		return one + "."
+	}
+	return s
 }
 
 // shownRunbook is a document as show prints it.
@@ -158,7 +164,7 @@ func printRunbook(w io.Writer, b shownRunbook) {
 			if q.Default != nil {
 				def = jsonText(q.Default)
 			}
-			t.row(q.Name, q.Type, def, firstLine(q.Description))
+			t.row(q.Name, q.Type, def, firstSentence(q.Description))
 		}
 		t.print(w, p)
 	}
@@ -495,7 +501,7 @@ func printExecution(w io.Writer, x signal.Execution) {
 		case signal.AskOutcome:
 			fmt.Fprintf(w, "homeostat runbook continue %[1]s, with --retry to do it again; or homeostat runbook reject %[1]s\n", clean(x.ID))
 		default:
-			fmt.Fprintf(w, "%d of %d given, until %s. homeostat runbook approve %s\n", len(a.Given), max(a.Needed, 1), stamp(a.Expires, now), clean(x.ID))
+			fmt.Fprintf(w, "%d of %d given, until %s. homeostat runbook approve %[4]s, or homeostat runbook reject %[4]s\n", len(a.Given), max(a.Needed, 1), stamp(a.Expires, now), clean(x.ID))
 		}
 	}
 	if len(x.Steps) == 0 {

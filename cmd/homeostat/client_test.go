@@ -301,7 +301,10 @@ func (m *memory) Resume(context.Context, string, string) error {
 func (m *memory) Paused(context.Context) (signal.Switch, error) { return m.sw, nil }
 
 func (m *memory) Runbooks(context.Context) ([]signal.Runbook, error) {
-	return []signal.Runbook{{Name: "HighCPU-Host", Kind: "automation", Origin: "built-in", Description: "Ends a runaway.", Steps: []signal.RunbookStep{{Name: "end", Action: "aws:runCommand", Effect: "changing"}}}}, nil
+	return []signal.Runbook{
+		{Name: "Ask-Person", Kind: "command", Origin: "built-in", Description: "Tells people\nwhat was found. Changes nothing."},
+		{Name: "HighCPU-Host", Kind: "automation", Origin: "built-in", Description: "Ends a runaway.", Steps: []signal.RunbookStep{{Name: "end", Action: "aws:runCommand", Effect: "changing"}}},
+	}, nil
 }
 
 func (m *memory) Runbook(_ context.Context, name string) (signal.Runbook, error) {

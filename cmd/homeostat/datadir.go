@@ -18,12 +18,15 @@ type dataDir struct {
 // openDataDir makes the folder where it is missing and takes it for this process alone; the kernel lets go of it when the
 // process ends, however it ends.
 func openDataDir(path string) (*dataDir, error) {
+	unusable := func(err error) error {
+		return fmt.Errorf("data folder %s can't be written: %w; name another with --data or data.dir", path, err)
+	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, err
+		return nil, unusable(err)
 	}
 	f, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, unusable(err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		owner := make([]byte, 32)

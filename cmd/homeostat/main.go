@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // version is set by the build.
@@ -56,35 +57,44 @@ configuration's mode both say so; the default is observe.`,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &exitError{2, fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
+		return &exitError{2, fmt.Errorf("%w%s\nSee '%s --help'", err, nearFlag(cmd, err), cmd.CommandPath())}
 	})
-	group(root,
-		runCommand(),
-		configCommand(),
-		gamedayCommand(),
-		gamedayChildCommand(),
-		hostCommand(),
-		incidentCommand(),
-		eventCommand(),
-		entityCommand(),
-		anomalyCommand(),
-		modelCommand(),
-		detectorCommand(),
-		runbookCommand(),
-		whyCommand(),
-		auditCommand(),
-		pauseCommand(),
-		resumeCommand(),
-		backtestCommand(),
-		forecastCommand(),
-		matchCommand(),
-		cloudtrailCommand(),
-		trainCommand(),
-		serveCommand(),
-		versionCommand(),
-	)
+	section := func(title string, cmds ...*cobra.Command) {
+		root.AddGroup(&cobra.Group{ID: title, Title: title})
+		for _, c := range cmds {
+			c.GroupID = title
+		}
+		root.AddCommand(cmds...)
+	}
+	section("The loop:", runCommand(), configCommand(), gamedayCommand(), pauseCommand(), resumeCommand())
+	section("What happens:", incidentCommand(), whyCommand(), eventCommand(), anomalyCommand(), entityCommand(), modelCommand(), detectorCommand())
+	section("What is done:", runbookCommand(), auditCommand())
+	section("Without a loop:", backtestCommand(), forecastCommand(), matchCommand(), cloudtrailCommand(), trainCommand(), serveCommand())
+	group(root, versionCommand(), gamedayChildCommand(), hostCommand())
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			group(c)
+		}
+	}
 	usageErrors(root)
 	return root
+}
+
+// nearFlag names the flag that was meant where one that isn't known was given. Cobra knows how to do that for commands.
+func nearFlag(cmd *cobra.Command, err error) string {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok || len(unknown.GetSpecifiedName()) < 2 {
+		return ""
+	}
+	names := &cobra.Command{SuggestionsMinimumDistance: 2}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		names.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+	})
+	if near := names.SuggestionsFor(unknown.GetSpecifiedName()); len(near) > 0 {
+		return "; did you mean --" + near[0] + "?"
+	}
+	return ""
 }
 
 // group makes cmd a command that only holds others: alone it prints its help, and a name that it doesn't hold is wrong usage.

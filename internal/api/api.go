@@ -20,6 +20,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -166,7 +167,10 @@ func (s *Server) Handler() http.Handler { return s.handler }
 func (s *Server) Listen(ctx context.Context) (net.Listener, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", s.cfg.listen())
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("listen on %s: another program has it; choose another with --listen, or stop that one: %w", s.cfg.listen(), syscall.EADDRINUSE)
+	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w", s.cfg.listen(), err)
 	}
 	return ln, nil

@@ -87,7 +87,7 @@ const maxBytes = 1 << 20
 func Read(name string, into any) (*File, error) {
 	st, err := os.Stat(name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	if st.Size() > maxBytes {
 		return nil, fmt.Errorf("%s: %d bytes is more than a configuration may have (%d)", name, st.Size(), maxBytes)

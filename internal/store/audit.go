@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -38,7 +39,9 @@ type Audit struct{ db *sql.DB }
 // OpenAudit opens the audit log of the database in dir for reading, beside a running loop too.
 func OpenAudit(ctx context.Context, dir string) (*Audit, error) {
 	path := filepath.Join(dir, FileName)
-	if _, err := os.Stat(path); err != nil {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("no audit log in %s: %w", dir, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("open audit log: %w", err)
 	}
 	if err := checkHeader(path); err != nil {

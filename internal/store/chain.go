@@ -91,7 +91,7 @@ func (c *Chain) Walk(ctx context.Context, id string) ([]signal.Link, error) {
 			if l.Kind == "batch" { // there may be such a batch; the stream forgets it within minutes
 				return nil, fmt.Errorf("%s: nothing on record came of it: %w", id, signal.ErrNotFound)
 			}
-			return nil, fmt.Errorf("%s: %w", id, signal.ErrNotFound)
+			return nil, fmt.Errorf("nothing has the id %s: %w", id, signal.ErrNotFound)
 		}
 		links = append(links, l)
 	}
