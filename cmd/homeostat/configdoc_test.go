@@ -39,6 +39,37 @@ func TestConfigReference(t *testing.T) {
 	}
 }
 
+// TestTutorialsConfiguration holds the tutorial's files to the configuration, and to what the page says that config check says.
+func TestTutorialsConfiguration(t *testing.T) {
+	page, err := os.ReadFile("../../docs/tutorial.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(page), "```")
+	t.Chdir(t.TempDir())
+	names := []string{"busy.yaml", "tutorial.yaml"} // in the page's order
+	for _, b := range blocks {
+		text, is := strings.CutPrefix(b, "yaml\n")
+		if !is || len(names) == 0 {
+			continue
+		}
+		if err := os.WriteFile(names[0], []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		names = names[1:]
+	}
+	var out strings.Builder
+	cmd := rootCommand()
+	cmd.SetArgs([]string{"config", "check", "tutorial.yaml"})
+	cmd.SetOut(&out)
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.TrimSpace(out.String()); !strings.Contains(string(page), "# "+got+"\n") {
+		t.Errorf("the page doesn't say %q", got)
+	}
+}
+
 const configIntro = `# Configuration
 
 One YAML file: ` + "`homeostat run --config FILE`" + `. Every key is optional; with no file at all Homeostat watches this machine and takes

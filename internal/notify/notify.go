@@ -88,6 +88,7 @@ type Notices struct {
 
 	mu      sync.Mutex
 	failing map[string]string // by target: why the last message didn't get there
+	latest  int64             // when the last notice was queued, in milliseconds
 }
 
 // ErrNoTarget means that a route names a target that the configuration doesn't have.
@@ -155,7 +156,7 @@ func (s *Notices) Start(ctx context.Context, tx *sql.Tx, ev signal.Event, route,
 		}
 	}
 	id := signal.MakeID(signal.KindNotice, ev.ID, target)
-	now := time.Now()
+	now := s.queuedAt()
 	res, err := tx.ExecContext(ctx, `INSERT INTO notices
 		(id, target, topic, event, severity, title, body, link, created, attempts, delivered, message, error)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, '', '') ON CONFLICT (id) DO NOTHING`,
@@ -179,6 +180,14 @@ func (s *Notices) Start(ctx context.Context, tx *sql.Tx, ev signal.Event, route,
 	}
 	s.queued.WithLabelValues(target).Inc()
 	return nil
+}
+
+// queuedAt is now, and a millisecond after the notice before at least: they are told in this order, and the newest gives the link.
+func (s *Notices) queuedAt() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.latest = max(time.Now().UnixMilli(), s.latest+1)
+	return time.UnixMilli(s.latest)
 }
 
 // Deliver is River's job: tell a target what waits for it on one topic. The notices themselves are rows, so that jobs may come
