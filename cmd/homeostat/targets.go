@@ -70,15 +70,23 @@ func (t *targets) Start(ctx context.Context, tx *sql.Tx, ev signal.Event, r bus.
 // over reports whether an event tells of what was over long before now: unusual access, its incident, and what is said of
 // either later. An incident with news in it, an access of today, isn't over.
 func (t *targets) over(ctx context.Context, tx *sql.Tx, ev *signal.Event, now time.Time) (bool, error) {
+	var d struct {
+		signal.Head
+		Ended time.Time `json:"ended"`
+	}
+	if json.Unmarshal(ev.Detail, &d) != nil {
+		return false, nil
+	}
 	switch ev.DetailType {
 	case signal.UnusualAccess, signal.IncidentOpened:
-		return now.Sub(ev.Time) > overAfter, nil
+		if d.Ended.IsZero() { // an end is told a day later, or more
+			return now.Sub(ev.Time) > overAfter, nil
+		}
 	case signal.IncidentResolved, signal.ExecutionWaitingForApproval, signal.ExecutionSucceeded, signal.ExecutionFailed, signal.ExecutionRefused:
 	default:
 		return false, nil
 	}
-	var d signal.Head
-	if json.Unmarshal(ev.Detail, &d) != nil || d.Incident == "" {
+	if d.Incident == "" {
 		return false, nil
 	}
 	late, err := t.events.Late(ctx, tx, d.Incident, signal.UnusualAccess, signal.IncidentOpened)

@@ -26,6 +26,14 @@ func TestWhatIsLongOverIsNotTold(t *testing.T) {
 		}
 		return ev
 	}
+	ended := func(at time.Time, incident string) signal.Event {
+		n++
+		ev, err := signal.NewEvent("detect", signal.UnusualAccess, strconv.Itoa(n), at, signal.Finding{Head: signal.Head{ID: "x", Incident: incident, Cause: []string{}}, Ended: at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ev
+	}
 	s := storetest.Open(t)
 	open := func() *bus.Bus {
 		b, err := bus.New(bus.Needs{DB: s.DB, Read: s.Read, Audit: s.Audit, Chain: s.Chain}, nil, nil, nil)
@@ -60,6 +68,9 @@ func TestWhatIsLongOverIsNotTold(t *testing.T) {
 		{event(signal.UnusualAccess, just, "in-2"), false},
 		{event(signal.IncidentOpened, just, "in-2"), false},
 		{event(signal.ExecutionWaitingForApproval, now, "in-2"), false},
+		{ended(long, "in-2"), false}, // told in time, and now that it is over
+		{event(signal.IncidentResolved, now, "in-2"), false},
+		{ended(long, "in-1"), true},
 		{event(signal.UnusualAccess, just, "in-1"), false}, // the same user again, today
 		{event(signal.ExecutionWaitingForApproval, now, "in-1"), false},
 		{event(signal.AlertFiring, long, "in-3"), false}, // rules look at now, whatever the samples' time

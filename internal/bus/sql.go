@@ -92,10 +92,11 @@ func ancestry(ctx context.Context, tx *sql.Tx, cause []string) (depth int, trail
 }
 
 // Late returns how long after its time the last event of these two types that belongs to an incident was stored; 0 without any.
+// What tells an end doesn't count.
 func (b *Bus) Late(ctx context.Context, tx *sql.Tx, incident, oneType, otherType string) (time.Duration, error) {
 	var at, stored int64
-	err := tx.QueryRowContext(ctx, "SELECT time, stored FROM events WHERE incident = $1 AND detail_type IN ($2, $3) ORDER BY seq DESC LIMIT 1",
-		incident, oneType, otherType).Scan(&at, &stored)
+	err := tx.QueryRowContext(ctx, `SELECT time, stored FROM events WHERE incident = $1 AND detail_type IN ($2, $3)
+		AND json_extract(envelope, '$.detail.ended') IS NULL ORDER BY seq DESC LIMIT 1`, incident, oneType, otherType).Scan(&at, &stored)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return 0, fmt.Errorf("events of %s: %w", incident, err)
 	}

@@ -48,15 +48,23 @@ func (d *accesses) bytes() ([]byte, error) {
 
 // judge lets the detectors of accesses look at a batch, and publishes what they say.
 func (r *Runner) judge(ctx context.Context, pub Publisher, seq uint64, b *signal.Batch) error {
-	if len(b.Accesses) == 0 {
+	if len(r.accesses) == 0 {
 		return nil
 	}
+	now := latest(b)
 	for _, d := range r.accesses {
+		due := d.d.Advance(now)
 		if d.passes(seq) {
 			continue
 		}
+		if d.found = d.found[:0]; due {
+			d.found = d.d.Overdue(d.found)
+		}
+		if len(d.found)+len(b.Accesses) == 0 {
+			continue
+		}
 		d.changes(seq)
-		d.found = d.d.Process(d.found[:0], b.Accesses)
+		d.found = d.d.Process(d.found, b.Accesses)
 		events, err := d.events(nil, b.ID)
 		if err != nil {
 			return err
@@ -70,6 +78,18 @@ func (r *Runner) judge(ctx context.Context, pub Publisher, seq uint64, b *signal
 	}
 	r.metrics.accesses.Add(float64(len(b.Accesses)))
 	return nil
+}
+
+// latest is the latest time of a sample in b; 0 where there is none.
+func latest(b *signal.Batch) int64 {
+	t := int64(0)
+	for _, at := range b.Times {
+		t = max(t, at)
+	}
+	for i := range b.Histograms {
+		t = max(t, b.Histograms[i].Time)
+	}
+	return t
 }
 
 // changes notes that the message seq changes what d has learnt.

@@ -34,7 +34,7 @@ type header struct {
 type clock struct {
 	Config string // of the detector: another one can't use its models
 	Now    int64  // the latest sample's time
-	Swept  int64
+	Swept  int64  // when silent entities were last looked for; of accesses, since when Now has gone on without a gap
 }
 
 // record is a model on its way to a segment, as it was after message seq of the stream.

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"homeostat/internal/detect/access"
 )
 
 // mark says how far what is on disk of a model reaches.
@@ -72,7 +74,8 @@ func (r *Runner) clocks() map[string]clock {
 		out[d.c.Name] = clock{d.fingerprint(), d.now, d.swept}
 	}
 	for _, a := range r.accesses {
-		out[a.name] = clock{Config: kindAccess}
+		c := a.d.Clock()
+		out[a.name] = clock{kindAccess, c.Now, c.Since}
 	}
 	for _, o := range r.outlooks {
 		out[o.name] = clock{Config: o.d.Fingerprint(), Now: o.d.Now()}
@@ -225,6 +228,10 @@ func (r *Runner) restore() error {
 			continue
 		}
 		d.now, d.swept = c.Now, c.Swept
+	}
+	for _, a := range r.accesses {
+		c := newest.Clocks[a.name]
+		a.d.Resume(access.Clock{Now: c.Now, Since: c.Swept})
 	}
 	for _, o := range r.outlooks {
 		if c := newest.Clocks[o.name]; c.Config == o.d.Fingerprint() {

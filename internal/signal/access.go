@@ -51,7 +51,7 @@ type Finding struct {
 	Day          string             `json:"day"` // UTC, 2006-01-02
 	Began        time.Time          `json:"began"`
 	Updated      time.Time          `json:"updated"`
-	Ended        time.Time          `json:"ended,omitzero"` // once its day is over
+	Ended        time.Time          `json:"ended,omitzero"` // once its day is over and another has begun, or a day has passed without an access
 	Score        float64            `json:"score"`
 	Threshold    float64            `json:"threshold"`
 	Grade        float64            `json:"grade"`

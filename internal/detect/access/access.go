@@ -60,6 +60,7 @@ type Detector struct {
 	c        Config
 	meanings map[string]meaning
 	orgs     map[string]*organisation
+	clock    Clock
 
 	ended []signal.Finding // that ended with their day
 }
@@ -104,10 +105,13 @@ func (d *Detector) Observe(a *signal.Access) Verdict {
 }
 
 // Process judges accesses and appends what there is to tell: a finding when it is new, when there is more to say of it, and
-// when its day is over.
+// when its day is over. An organisation that accesses nothing more has no next day: see [Detector.Overdue].
 func (d *Detector) Process(dst []signal.Finding, rows []signal.Access) []signal.Finding {
 	for i := range rows {
 		v := d.Observe(&rows[i])
+		if v.e != nil {
+			d.orgs[rows[i].Org].Heard = d.clock.Now
+		}
 		dst = append(dst, d.ended...)
 		d.ended = d.ended[:0]
 		if v.e != nil && v.e.news() {
@@ -119,7 +123,7 @@ func (d *Detector) Process(dst []signal.Finding, rows []signal.Access) []signal.
 
 // end tells the end of a finding whose day is over.
 func (d *Detector) end(o *organisation, e *episode) {
-	if e.Told.Count > 0 {
+	if e.Told.Count > 0 && !e.Over {
 		d.ended = append(d.ended, d.tell(o, e, true))
 	}
 }

@@ -36,6 +36,7 @@ type episode struct {
 	Means   []signal.Technique // of all that was called
 	Since   []signal.Call      // by the same user from elsewhere, since it was told
 	Told    telling
+	Over    bool    // its end is what was told last
 	Judged  uint8   // what a person said of it
 	Peak    float64 // of one that was muted: its score before
 	Excused float64 // and by what was learnt of it then

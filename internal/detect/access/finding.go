@@ -50,6 +50,7 @@ func (d *Detector) tell(o *organisation, e *episode, ended bool) signal.Finding 
 	if e.Judged == muted && e.Told.Count == 0 && e.Anew == 0 {
 		e.Anew = e.Last // what was muted is over: this is another
 	}
+	e.Over = ended
 	e.Told = telling{e.Score, e.severity(), e.Count, len(e.Since), len(e.Means)}
 	date := time.UnixMilli(int64(e.Day) * day).UTC().Format(time.DateOnly)
 	f := signal.Finding{

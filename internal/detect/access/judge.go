@@ -40,7 +40,7 @@ var ErrUnknown = errors.New("nothing has been seen of that user")
 // Mute takes in that a finding wasn't worth telling: the episode is learnt at once, so that the same again is ordinary, and
 // rates with which the user does such things are learnt too; the user's threshold rises by one, up to three. What goes on in
 // the episode is told again only when it is worse by one still. It returns the user's threshold before and after, and appends
-// to dst the finding's end, where it was told and its day goes on. Of an episode older than a week nothing but its place is
+// to dst the finding's end, where it was told and goes on. Of an episode older than a week nothing but its place is
 // known: that is learnt. The same a second time changes nothing.
 func (d *Detector) Mute(dst []signal.Finding, at signal.Episode) ([]signal.Finding, float64, float64, error) {
 	o, p, e, again, err := d.judge(at, muted)
@@ -60,7 +60,7 @@ func (d *Detector) Mute(dst []signal.Finding, at signal.Episode) ([]signal.Findi
 	case e == nil:
 		o.visit(p, &nets, dayOf(at.Day))
 	case e.Judged != muted:
-		if e.Told.Count > 0 && e.Learn == 0 {
+		if e.Told.Count > 0 && !e.Over {
 			dst = append(dst, d.tell(o, e, true))
 		}
 		e.Judged, e.Peak = muted, e.Score

@@ -38,6 +38,7 @@ type organisation struct {
 	Begun   int32 // first day
 	Day     int32 // the day that it is
 	Now     int64 // latest time seen
+	Heard   int64 // by the detector's clock: when its last access came
 	IDs     int32
 	Users   map[string]*profile
 	Nets    [widths]map[uint64]place
@@ -428,8 +429,10 @@ func (det *Detector) roll(o *organisation, d int32) {
 	c := &det.c
 	keep := o.Open[:0]
 	for _, e := range o.Open {
-		if e.Learn == 0 && e.Day < d {
+		if e.Day < d {
 			det.end(o, e)
+		}
+		if e.Learn == 0 && e.Day < d {
 			o.Scores = append(o.Scores, scored{e.Day, max(e.Score, e.Peak)})
 			e.Learn = e.Day + 1 + c.Delay
 			if e.Score > o.Doubt {
