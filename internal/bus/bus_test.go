@@ -138,7 +138,7 @@ func TestPublishedAThousandTimesItHappensOnce(t *testing.T) {
 	l.want("events", 2, "SELECT count(*) FROM events")
 	l.want("targets started", 4, "SELECT count(*) FROM started")
 	l.want("audit entries", 2, "SELECT count(*) FROM audit WHERE verb = 'publish'")
-	l.want("links", 4, "SELECT count(*) FROM chain") // each event and each alert
+	l.want("links", 5, "SELECT count(*) FROM chain") // each event and each alert, and the batch of both
 	if n, err := l.Audit.Verify(t.Context()); n != 2 || err != nil {
 		t.Errorf("audit: %d entries, %v", n, err)
 	}
