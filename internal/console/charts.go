@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -89,9 +90,17 @@ func (c *Console) chartSet(ctx context.Context, ent signal.Entity, name string, 
 	from := to.Add(-cr.Span)
 	set := chartSet{From: from.Unix(), To: to.Unix(), Charts: []chart{}, Marks: []mark{}}
 	bands := c.bands(ctx, ent.ID, from, to, cr.Step)
+	// What detectors watch besides, with the values that they saw.
+	watched, err := c.query.queryRange(ctx, fmt.Sprintf(`last_over_time(homeostat_value{homeostat_entity=%q}[2m])`, string(ent.ID)), from, to, cr.Step)
+	if err != nil {
+		return set, err
+	}
 	seen := map[string]bool{}
 	if m := hostMatcher(ent); m != "" {
 		for _, f := range features {
+			if f.Name == fullest && slices.ContainsFunc(watched, ofDisk) {
+				continue // each has a chart, and the fullest one's is its own
+			}
 			lines, err := c.query.queryRange(ctx, f.expr(m), from, to, cr.Step)
 			if err != nil {
 				return set, err
@@ -102,12 +111,7 @@ func (c *Console) chartSet(ctx context.Context, ent signal.Entity, name string, 
 			}
 		}
 	}
-	// What detectors watch besides, with the values that they saw.
-	lines, err := c.query.queryRange(ctx, fmt.Sprintf(`last_over_time(homeostat_value{homeostat_entity=%q}[2m])`, string(ent.ID)), from, to, cr.Step)
-	if err != nil {
-		return set, err
-	}
-	for _, l := range lines {
+	for _, l := range watched {
 		if f := l.Labels.Value("feature"); f != "" && !seen[f] {
 			seen[f] = true
 			set.Charts = append(set.Charts, newChart(f, f, unitOf(f), l, bands[bandKey{ent.ID, f}], from, to, cr.Step))
@@ -122,6 +126,9 @@ func (c *Console) chartSet(ctx context.Context, ent signal.Entity, name string, 
 	set.Marks, err = c.marks(ctx, ent.ID, from)
 	return set, err
 }
+
+// ofDisk reports whether a line of homeostat_value is how full a filesystem is.
+func ofDisk(l line) bool { return strings.HasPrefix(l.Labels.Value("feature"), "disk ") }
 
 // hostMatcher returns a label matcher for a host's series, "" for entities of other kinds.
 func hostMatcher(ent signal.Entity) string {

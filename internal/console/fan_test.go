@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -74,6 +75,9 @@ func TestFanBeginsNow(t *testing.T) {
 		set, err := c.chartSet(t.Context(), w.entities[0], tt.span, noon)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if slices.ContainsFunc(set.Charts, func(c chart) bool { return c.Label == "Fullest disk" }) {
+			t.Errorf("%s: the only disk has two charts", tt.span)
 		}
 		ch := set.Charts[len(set.Charts)-1]
 		if ch.Name != "disk /var" || ch.Unit != "ratio" {

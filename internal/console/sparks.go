@@ -29,8 +29,11 @@ var features = []feature{
 	{"memory", "Memory", ratio, `sum by (host_name, host_id) (system_memory_utilization_ratio{system_memory_state="used"%s})`},
 	{"disk", "Disk I/O", rate, `sum by (host_name, host_id) (rate(system_disk_io_bytes_total{%s}[1m]))`},
 	{"network", "Network", rate, `sum by (host_name, host_id) (rate(system_network_io_bytes_total{network_interface_name!="lo"%s}[1m]))`},
-	{"storage", "Fullest disk", ratio, `max by (host_name, host_id) (system_filesystem_utilization_ratio{system_filesystem_state="used"%s})`},
+	{fullest, "Fullest disk", ratio, `max by (host_name, host_id) (system_filesystem_utilization_ratio{system_filesystem_state="used"%s})`},
 }
+
+// fullest is the feature that tells of all filesystems together.
+const fullest = "storage"
 
 // expr returns the feature's expression, narrowed by a label matcher such as `host_name="web-1"`; "" doesn't narrow.
 func (f feature) expr(matcher string) string {
