@@ -170,51 +170,54 @@ func TestCheckpointTakenBetweenBatchesIsWhole(t *testing.T) {
 		t.Fatalf("%d events, want a begin and an end of each host", len(want.ids))
 	}
 
-	c := second(t.TempDir())
-	c.Every = time.Millisecond // one checkpoint after the other
-	r, err := NewRunner(c, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var saved []string
 	var told []uint64 // the last batch whose events were told before each was written
 	apart := 0        // checkpoints whose models are of several places
-	newest := ""
-	ctx, cancel := context.WithCancel(t.Context())
-	err = r.Run(ctx, &tape{batches, cancel, func(i int) {
-		names, err := filepath.Glob(filepath.Join(c.Dir, "state", "*.segment"))
-		for end := time.Now().Add(time.Second); len(names) == 0 && time.Now().Before(end); { // batches don't outrun the first
-			runtime.Gosched()
-			names, err = filepath.Glob(filepath.Join(c.Dir, "state", "*.segment"))
+	var err error
+	for try := 0; apart == 0 && err == nil && try < 50; try++ { // on a busy machine all batches may be through before the second
+		c := second(t.TempDir())
+		c.Every = time.Millisecond // one checkpoint after the other
+		r, rerr := NewRunner(c, nil, nil)
+		if rerr != nil {
+			t.Fatal(rerr)
 		}
-		if err != nil || len(names) == 0 || names[len(names)-1] == newest {
-			return // none yet, or none since
-		}
-		dir := t.TempDir()
-		for _, name := range names { // a segment never changes: those of one moment are what a kill would leave
-			text, err := os.ReadFile(name)
-			if err != nil {
-				return // gone meanwhile
+		newest := ""
+		ctx, cancel := context.WithCancel(t.Context())
+		err = r.Run(ctx, &tape{batches, cancel, func(i int) {
+			names, err := filepath.Glob(filepath.Join(c.Dir, "state", "*.segment"))
+			for end := time.Now().Add(time.Second); len(names) == 0 && time.Now().Before(end); { // batches don't outrun the first
+				runtime.Gosched()
+				names, err = filepath.Glob(filepath.Join(c.Dir, "state", "*.segment"))
 			}
-			if err := errors.Join(os.MkdirAll(filepath.Join(dir, "state"), 0o700), os.WriteFile(filepath.Join(dir, "state", filepath.Base(name)), text, 0o600)); err != nil {
+			if err != nil || len(names) == 0 || names[len(names)-1] == newest {
+				return // none yet, or none since
+			}
+			dir := t.TempDir()
+			for _, name := range names { // a segment never changes: those of one moment are what a kill would leave
+				text, err := os.ReadFile(name)
+				if err != nil {
+					return // gone meanwhile
+				}
+				if err := errors.Join(os.MkdirAll(filepath.Join(dir, "state"), 0o700), os.WriteFile(filepath.Join(dir, "state", filepath.Base(name)), text, 0o600)); err != nil {
+					t.Error(err)
+				}
+			}
+			newest = names[len(names)-1]
+			s, h, aside, err := openShelf(filepath.Join(dir, "state"))
+			if err != nil || len(aside) > 0 {
 				t.Error(err)
+				return
 			}
-		}
-		newest = names[len(names)-1]
-		s, h, aside, err := openShelf(filepath.Join(dir, "state"))
-		if err != nil || len(aside) > 0 {
-			t.Error(err)
-			return
-		}
-		last := h.Position
-		for _, p := range s.index {
-			last = max(last, p.seq)
-		}
-		saved, told = append(saved, dir), append(told, last)
-		if last > h.Position {
-			apart++
-		}
-	}}, &book{events: map[string]signal.Event{}}, nil, nil)
+			last := h.Position
+			for _, p := range s.index {
+				last = max(last, p.seq)
+			}
+			saved, told = append(saved, dir), append(told, last)
+			if last > h.Position {
+				apart++
+			}
+		}}, &book{events: map[string]signal.Event{}}, nil, nil)
+	}
 	if err != nil || apart == 0 {
 		t.Fatalf("%d checkpoints, %d of several places: %v", len(saved), apart, err)
 	}
