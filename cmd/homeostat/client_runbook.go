@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"homeostat/automation"
+	"homeostat/internal/config"
 	"homeostat/internal/signal"
 	"homeostat/runbooks"
 )
@@ -145,7 +146,7 @@ func readRunbook(arg string) (name string, text []byte, err error) {
 			known = append(known, strings.TrimSuffix(e.Name(), ".yaml"))
 		}
 	}
-	return "", nil, &exitError{2, fmt.Errorf("%s is neither a file nor a built-in runbook (%s)", arg, strings.Join(known, ", "))}
+	return "", nil, &exitError{2, fmt.Errorf("%s is neither a file nor a built-in runbook%s", arg, config.Nearest(arg, known))}
 }
 
 func printRunbook(w io.Writer, b shownRunbook) {

@@ -288,14 +288,14 @@ func (c *Config) load(fail func(path, format string, args ...any)) *parts {
 			at := fmt.Sprintf("%s.targets[%d]", path, j)
 			if t.Runbook != "" && p.catalog != nil {
 				if _, err := p.catalog.Document(t.Runbook, ""); err != nil {
-					fail(at+".runbook", "%w", err)
+					fail(at+".runbook", "%w%s", err, config.Nearest(t.Runbook, p.catalog.Names()))
 				}
 			}
 			if runbook.CheckGuards(signal.Guards{}, c.Guards) == nil { // what is wrong there is said there
 				checkGuards(at+".guards", c.Guards, t.Guards, fail)
 			}
 			if _, ok := c.Notify[t.Notify]; t.Notify != "" && t.Notify != "*" && !ok {
-				fail(at+".notify", "notify has no target %q", t.Notify)
+				fail(at+".notify", "notify has no target %q%s", t.Notify, config.Nearest(t.Notify, slices.Collect(maps.Keys(c.Notify))))
 			}
 		}
 	}

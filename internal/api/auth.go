@@ -156,7 +156,11 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 		default:
 			s.metrics.denied.WithLabelValues("token").Inc()
 			w.Header().Set("WWW-Authenticate", `Bearer realm="homeostat"`)
-			problem(w, http.StatusUnauthorized, "A token is needed: Authorization: Bearer TOKEN (the command line takes it from HOMEOSTAT_TOKEN).")
+			why := "A token is needed: Authorization: Bearer TOKEN (the command line takes it from HOMEOSTAT_TOKEN)."
+			if r.Header.Get("Authorization") != "" {
+				why = "The configuration has no such token (the command line takes it from HOMEOSTAT_TOKEN)."
+			}
+			problem(w, http.StatusUnauthorized, why)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(signal.WithActor(r.Context(), actor)))

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"go/token"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -237,7 +238,7 @@ func (w *walker) mapping(n *yaml.Node, t reflect.Type, path string) {
 		if fields != nil {
 			var ok bool
 			if ft, ok = fields[k.Value]; !ok {
-				w.note(k, p, fmt.Errorf("unknown key %q%s%s", k.Value, within(path), nearest(k.Value, fields)))
+				w.note(k, p, fmt.Errorf("unknown key %q%s%s", k.Value, within(path), Nearest(k.Value, slices.Collect(maps.Keys(fields)))))
 				continue
 			}
 		}
@@ -370,16 +371,20 @@ func within(path string) string {
 	return " in " + path
 }
 
-// nearest names the right key that a misspelt one most likely meant.
-func nearest(key string, fields map[string]reflect.Type) string {
+// Nearest names the one of the known words that a misspelt one most likely meant, as the end of a sentence; it is empty where none
+// has anything of it.
+func Nearest(given string, known []string) string {
 	best, least := "", 1<<30
-	for name := range fields {
-		if d := distance(key, name); d < least || d == least && name < best {
+	for _, name := range known {
+		if d := distance(given, name); d < least || d == least && name < best {
 			best, least = name, d
 		}
 	}
-	if best == "" {
-		return "; no key is known here"
+	switch {
+	case best == "":
+		return "; none is known here"
+	case least >= len(given):
+		return ""
 	}
 	return fmt.Sprintf("; the nearest is %q", best)
 }

@@ -95,6 +95,9 @@ func (c *Catalog) Document(name, version string) (*automation.Document, error) {
 	return d.Document, nil
 }
 
+// Names are those of all documents, in order.
+func (c *Catalog) Names() []string { return slices.Sorted(maps.Keys(c.docs)) }
+
 // maxAttachment bounds what an attachment may have, in bytes.
 const maxAttachment = 16 << 20
 

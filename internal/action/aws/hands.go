@@ -50,6 +50,7 @@ type action struct {
 	do     func(ctx context.Context, w *work) (map[string]any, error)
 	lookUp func(ctx context.Context, w *work) (map[string]any, error) // nil: nothing can be known
 	uses   []string                                                   // the operations that it calls: "ec2 StopInstances"
+	needs  func(inputs map[string]any) []string                       // those of them that a step with these inputs calls; nil: all
 }
 
 // work is one call under way.

@@ -14,6 +14,16 @@ func instanceState() action {
 	apis := map[string]string{"running": "StartInstances", "stopped": "StopInstances", "terminated": "TerminateInstances"}
 	return action{
 		uses: []string{"ec2 DescribeInstances", "ec2 StartInstances", "ec2 StopInstances", "ec2 TerminateInstances"},
+		needs: func(in map[string]any) []string {
+			look := []string{"ec2 DescribeInstances"}
+			if text(in["CheckStateOnly"]) == "true" {
+				return look
+			}
+			if api, known := apis[text(in["DesiredState"])]; known {
+				return append(look, "ec2 "+api)
+			}
+			return append(look, "ec2 StartInstances", "ec2 StopInstances", "ec2 TerminateInstances") // a reference
+		},
 		effect: func(_ *Hands, c automation.Call) automation.Effect {
 			if text(c.Inputs["CheckStateOnly"]) == "true" {
 				return reading

@@ -86,7 +86,11 @@ func (p *policy) steps(d *automation.Document, steps []automation.Step, sent boo
 		case s.Action == "aws:runShellScript" && !sent:
 			// On this host, no one's leave but the host's is needed.
 		default:
-			for _, u := range p.h.actions[s.Action].uses {
+			a := p.h.actions[s.Action]
+			if a.needs != nil {
+				a.uses = a.needs(s.Inputs)
+			}
+			for _, u := range a.uses {
 				service, api, _ := strings.Cut(u, " ")
 				if err := p.operation(service, api, at, nil); err != nil {
 					return err
