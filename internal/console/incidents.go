@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"homeostat/internal/signal"
 )
@@ -106,6 +107,8 @@ func (c *Console) incident(ctx context.Context, r *http.Request) (titled, error)
 			return nil, err
 		}
 		v.Cut = next != ""
+		// In the order of their own times: what a log tells late was not late.
+		slices.SortStableFunc(es, func(a, b signal.Event) int { return a.Time.Compare(b.Time) })
 		for _, e := range es {
 			v.Timeline = append(v.Timeline, newEventRow(e))
 		}

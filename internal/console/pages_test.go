@@ -522,3 +522,27 @@ func TestAssetsAreOursAndKept(t *testing.T) {
 		}
 	}
 }
+
+// TestPagesPutWhatMattersFirst: what is run before what it is made of, an incident's events by their own times, whatever came in
+// late, and an execution's outputs, which can be long, folded away.
+func TestPagesPutWhatMattersFirst(t *testing.T) {
+	w := troubledWorld(noon)
+	w.runbooks = append([]signal.Runbook{{Name: "A-Command", Kind: "command", Origin: "built-in"}}, w.runbooks...)
+	w.executions[1].Outputs = map[string]any{"report.Output": strings.Repeat("4242 worker 1.94 ", 100)}
+	w.events = append(w.events[1:], w.events[0])
+	h := acting(newConsole(t, w.loop()), somebody)
+	for path, inOrder := range map[string][]string{
+		"/runbooks":                         {"HighCPU-Host</a>", "Commands that they are made of", "A-Command</a>"},
+		"/executions/" + w.executions[1].ID: {"About it", "<summary>Outputs</summary>", "report.Output", "4242 worker 1.94 4242"},
+		"/incidents/" + w.incidents[1].ID:   {"In order", "/events/" + w.events[len(w.events)-1].ID, "/events/" + w.events[1].ID},
+	} {
+		page := get(t, h, path).Body.String()
+		for _, want := range inOrder {
+			_, rest, found := strings.Cut(page, want)
+			if !found {
+				t.Errorf("%s: %q is missing, or comes too early", path, want)
+			}
+			page = rest
+		}
+	}
+}

@@ -9,8 +9,8 @@ import (
 	"homeostat/internal/signal"
 )
 
-// runbooksView is the list of runbooks.
-type runbooksView struct{ Rows []runbookRow }
+// runbooksView is the list of runbooks: what is run, and the Command documents that it is made of.
+type runbooksView struct{ Rows, Parts []runbookRow }
 
 func (runbooksView) title() string { return "Runbooks" }
 
@@ -35,7 +35,11 @@ func (c *Console) runbooks(ctx context.Context, _ *http.Request) (titled, error)
 	}
 	bs, err := c.loop.Runbooks.Runbooks(ctx)
 	for _, b := range bs {
-		v.Rows = append(v.Rows, newRunbookRow(b))
+		if b.Kind == "command" && len(b.Routes) == 0 {
+			v.Parts = append(v.Parts, newRunbookRow(b))
+		} else {
+			v.Rows = append(v.Rows, newRunbookRow(b))
+		}
 	}
 	return v, err
 }
