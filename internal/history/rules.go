@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,8 +45,10 @@ type Rules struct {
 	loader  ruleLoader
 	alerts  alerts
 	metrics *rules.Metrics
-	failing atomic.Pointer[string] // what goes wrong, nil while nothing does
 	running atomic.Bool
+
+	mu      sync.Mutex
+	failing map[string]string // what goes wrong, by group
 }
 
 // NewRules reads the rules; its error holds all mistakes in them, each with its place.
@@ -61,7 +64,7 @@ func NewRules(h *History, cfg RulesConfig, pub Publisher, open Alerts, log *slog
 	if err != nil {
 		return nil, err
 	}
-	r := &Rules{cfg: cfg, h: h, log: log, loader: loader, metrics: rules.NewGroupMetrics(reg)}
+	r := &Rules{cfg: cfg, h: h, log: log, loader: loader, metrics: rules.NewGroupMetrics(reg), failing: map[string]string{}}
 	r.alerts = alerts{pub: pub, open: open, batch: h.entities.lastBatch, log: log, metrics: newAlertMetrics(reg), known: map[string]*alert{}}
 	return r, nil
 }
@@ -85,7 +88,7 @@ func (r *Rules) Run(ctx context.Context) error {
 		NotifyFunc:      func(context.Context, string, ...*rules.Alert) {}, // alerts are read after each evaluation
 		Appendable:      ruleAppendable{r.h},
 		Queryable:       r.h.db,
-		Logger:          tsdbLog(r.log),
+		Logger:          slog.New(turnsOnly{quieter{r.log.Handler()}}),
 		GroupLoader:     r.loader,
 		OutageTolerance: time.Hour,
 		ForGracePeriod:  0, // with one, the state of rules with a shorter "for" would not be restored
@@ -126,10 +129,24 @@ func (r *Rules) evaluate(ctx context.Context, g *rules.Group, at time.Time) {
 		failing = fmt.Sprintf("alerts can't be published: %v", err)
 		r.log.ErrorContext(ctx, "alert not published, it will be tried again", "err", err)
 	}
+	r.note(ctx, rules.GroupKey(g.File(), g.Name()), failing)
+}
+
+// note remembers what goes wrong in a group, "" for nothing. It logs the turns alone: a rule that fails does so at each evaluation.
+func (r *Rules) note(ctx context.Context, group, failing string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was := r.failing[group]
 	if failing == "" {
-		r.failing.Store(nil)
-	} else {
-		r.failing.Store(&failing)
+		delete(r.failing, group)
+		if was != "" {
+			r.log.InfoContext(ctx, "rules are evaluated again", "group", group)
+		}
+		return
+	}
+	r.failing[group] = failing
+	if was == "" {
+		r.log.WarnContext(ctx, "rules fail", "group", group, "err", failing)
 	}
 }
 
@@ -206,12 +223,35 @@ func about(series, added, alertLabels map[string]string) bool {
 // Health tells how rules and alerts are doing.
 func (r *Rules) Health() signal.Stage {
 	s := signal.Stage{Name: "rules", Ready: r.running.Load(), State: "ok"}
-	if why := r.failing.Load(); why != nil {
-		s.State = *why
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if groups := slices.Sorted(maps.Keys(r.failing)); len(groups) > 0 {
+		s.State = r.failing[groups[0]]
+		if n := len(groups) - 1; n > 0 {
+			s.State += fmt.Sprintf("; and %d more groups fail", n)
+		}
 	} else if !s.Ready {
 		s.State = "starting"
 	}
 	return s
+}
+
+// turnsOnly leaves out that a rule could not be evaluated, which Prometheus says each time; note says it once.
+type turnsOnly struct{ quieter }
+
+func (t turnsOnly) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == "Evaluating rule failed" {
+		return nil
+	}
+	return t.quieter.Handle(ctx, r)
+}
+
+func (t turnsOnly) WithAttrs(as []slog.Attr) slog.Handler {
+	return turnsOnly{quieter{t.next.WithAttrs(as)}}
+}
+
+func (t turnsOnly) WithGroup(name string) slog.Handler {
+	return turnsOnly{quieter{t.next.WithGroup(name)}}
 }
 
 // ruleAppendable takes what rules record. On a full disk it takes nothing and says nothing: alerts go on being told, the one

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -180,6 +182,59 @@ groups:
 	if _, _, err := r.Holds(t.Context(), "None", nil); err == nil {
 		t.Error("a rule that isn't there holds or not")
 	}
+}
+
+// TestAFailingRuleIsSaidOnceAndSeenUntilItWorks: another group that works doesn't hide it, and the log doesn't fill.
+func TestAFailingRuleIsSaidOnceAndSeenUntilItWorks(t *testing.T) {
+	h := open(t, Config{})
+	defer h.Close()
+	s := newTape()
+	defer start(t, func(ctx context.Context) error { return h.Run(ctx, s) })()
+	s.put(points(point{time.Now(), 7}))
+	const text = `
+groups:
+  - name: bad
+    rules: [{alert: Twice, for: 1s, expr: '{__name__=~"m|m:double"} * on() group_left() {__name__=~"m|m:double"}'}]
+  - name: good
+    rules: [{record: m:double, expr: m * 2}]
+`
+	log := &lines{}
+	r, err := NewRules(h, RulesConfig{Files: []RuleFile{{Name: "r.yaml", Text: []byte(text)}}, Interval: 50 * time.Millisecond},
+		&events{}, nil, slog.New(slog.NewTextHandler(log, nil)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := start(t, r.Run)
+	eventually(t, "the rule has failed", func() bool { return strings.HasPrefix(r.Health().State, "rule Twice can't be evaluated: ") })
+	for range 20 { // the groups' turns come between these
+		if state := r.Health().State; !strings.HasPrefix(state, "rule Twice") {
+			t.Fatalf("hidden by the other group: %q", state)
+		}
+		before := h.rules.Load().RuleGroups()[1].GetLastEvaluation()
+		eventually(t, "the other group's turn", func() bool { return h.rules.Load().RuleGroups()[1].GetLastEvaluation().After(before) })
+	}
+	stop()
+	if said := log.String(); strings.Count(said, "rules fail") != 1 || strings.Contains(said, "Evaluating rule failed") {
+		t.Errorf("the log:\n%s", said)
+	}
+}
+
+// lines is a log that tests read.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func TestRuleMistakesComeAllWithTheirPlaces(t *testing.T) {

@@ -281,6 +281,16 @@ func TestWords(t *testing.T) {
 			"Resolved: CPU 97 % on web-1", "All is well again, 11m after it began.",
 		},
 		{
+			"resolved, and why", signal.IncidentResolved,
+			signal.Incident{Head: signal.Head{ID: "in-1"}, Title: "CPU 97 % on web-1", Opened: at, Resolved: at.Add(11 * time.Minute), Note: "all in it have ended", Members: []signal.Member{{ID: "al-1", Ended: at.Add(time.Minute)}}},
+			"Resolved: CPU 97 % on web-1", "All is well again, 11m after it began: all in it have ended.",
+		},
+		{
+			"resolved by hand", signal.IncidentResolved,
+			signal.Incident{Head: signal.Head{ID: "in-1"}, Title: "CPU 97 % on web-1", Opened: at, Resolved: at.Add(11 * time.Minute), Note: "resolved by ana: known", Members: []signal.Member{{ID: "al-1"}, {ID: "al-2", Ended: at.Add(time.Minute)}}},
+			"Resolved: CPU 97 % on web-1", "Ended by hand, 11m after it began: resolved by ana: known. Of what was found in it, 1 still hold.",
+		},
+		{
 			"done", signal.ExecutionSucceeded,
 			with(func(x *signal.Execution) { x.Outcome, x.Verify = "Ended process 4242 (stress).", "passed" }),
 			"Done: HighCPU-Host on web-1", "Ended process 4242 (stress). Checked afterwards: the trouble is gone.",
@@ -306,6 +316,8 @@ func TestWords(t *testing.T) {
 			"Unusual on a[2Jb c", "xy",
 		},
 		{"of others", "Backup Late", map[string]any{"id": "1", "entity": "service:shop"}, "Backup Late: shop", ""},
+		{"of others, with a sentence", "Backup Late", map[string]any{"reason": "none for 26 hours"}, "Backup Late", "none for 26 hours"},
+		{"of others, of another shape", "Backup Late", map[string]any{"reason": 26}, "Backup Late", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := compose(event(t, tt.detailType, "s", tt.detail), "http://h")

@@ -20,7 +20,7 @@ type text struct {
 	severity    signal.Severity
 }
 
-// compose tells an event. What it doesn't know it tells by its type and entity.
+// compose tells an event. What it doesn't know it tells by its type, its entity and a sentence that it brings.
 func compose(ev signal.Event, base string) (text, error) {
 	var head signal.Head
 	if err := json.Unmarshal(ev.Detail, &head); err != nil {
@@ -71,6 +71,11 @@ func compose(ev signal.Event, base string) (text, error) {
 				t.title += " is over"
 			}
 		}
+	default:
+		var other struct{ Title, Reason, Message string } // as the events of others mostly have them
+		if json.Unmarshal(ev.Detail, &other) == nil {
+			t.body = cmp.Or(other.Reason, other.Message, other.Title)
+		}
 	}
 	if err != nil {
 		return text{}, fmt.Errorf("event %s: detail: %w", ev.ID, err)
@@ -96,9 +101,21 @@ func (t *text) incident(ev signal.Event, base string) error {
 	case signal.IncidentResolved:
 		t.title = "Resolved: " + in.Title
 		t.severity = signal.Info
-		t.body = fmt.Sprintf("All is well again, %s after it began.", rounded(in.Resolved.Sub(in.Opened)))
+		why := ""
 		if in.Note != "" {
-			t.body += " " + in.Note
+			why = ": " + in.Note
+		}
+		goesOn := 0
+		for _, m := range in.Members {
+			if m.Ended.IsZero() {
+				goesOn++
+			}
+		}
+		after := rounded(in.Resolved.Sub(in.Opened)) + " after it began"
+		if goesOn > 0 { // a person has resolved it, and is believed; the figures aren't
+			t.body = fmt.Sprintf("Ended by hand, %s%s. Of what was found in it, %d still hold.", after, why, goesOn)
+		} else {
+			t.body = "All is well again, " + after + why + "."
 		}
 	}
 	return nil
