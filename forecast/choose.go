@@ -49,7 +49,7 @@ type Choice struct {
 
 // Choose forecasts the next h steps of each series by an average of the candidates, quantile by quantile. How much each counts is by
 // its loss on the held-out end of the series, drawn toward its loss over all series as one end says little. The band is then
-// scaled by what the held-out values of all series needed (split conformal). It fails when no candidate can forecast a series.
+// scaled by what the held-out values of all series needed (split conformal), the latest most. It fails when no candidate can forecast a series.
 func Choose(ctx context.Context, cands []Candidate, series [][]float64, h int, levels []float64, c ChooseConfig) ([]Choice, error) {
 	if len(cands) == 0 {
 		return nil, errors.New("forecast: no candidates")
@@ -305,53 +305,6 @@ func combine(fs []*Forecast, weights []float64) *Forecast {
 		out.Mean[t] /= sum
 	}
 	return out
-}
-
-// calibrate finds the factor on the band that would have held the share of held-out values that it claims.
-func (c *chooser) calibrate() {
-	c.factor = 1
-	lo, hi := -1, -1
-	for q, p := range c.levels {
-		if p < 0.5 && lo < 0 {
-			lo = q
-		}
-		if p > 0.5 {
-			hi = q
-		}
-	}
-	if lo < 0 || hi < 0 {
-		return
-	}
-	var need []float64 // by what the band must be multiplied so as to hold each value
-	for i := range c.trials {
-		t := &c.trials[i]
-		for wi, w := range t.windows {
-			f := combine(w.forecasts, c.without(t, wi))
-			if f == nil {
-				continue
-			}
-			median := f.at(0.5)
-			for s, y := range w.actual {
-				width := f.Quantiles[hi][s] - median[s]
-				if y < median[s] {
-					width = median[s] - f.Quantiles[lo][s]
-				}
-				if !math.IsNaN(y) && width > 0 {
-					need = append(need, math.Abs(y-median[s])/width)
-				}
-			}
-		}
-	}
-	if len(need) == 0 {
-		return
-	}
-	slices.Sort(need)
-	claimed := c.levels[hi] - c.levels[lo]
-	f := quantile(need, claimed)
-	// Steps of one window go together: its worth is nearer to one value than to h. Few windows move the band little.
-	worth := float64(len(need)) / float64(c.h)
-	f = math.Exp(math.Log(max(f, 0.05)) * worth / (worth + 4))
-	c.factor = min(max(f, 0.5), 3)
 }
 
 // forecast makes the choice of series i.
