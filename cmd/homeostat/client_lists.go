@@ -201,12 +201,6 @@ func eventCommand() *cobra.Command {
 	}, eventList(), eventSend(), eventTestRoute())
 }
 
-// told is what the details of most events have in common.
-type told struct {
-	signal.Head
-	Reason, Title, Rule, Runbook, Message string
-}
-
 func eventList() *cobra.Command {
 	var f listFlags
 	var kind, incident string
@@ -228,16 +222,9 @@ func eventList() *cobra.Command {
 			now := time.Now()
 			return printList(cmd.OutOrStdout(), &f.clientFlags, es, "No events.", []string{"ID", "TIME", "TYPE", "ENTITY", "WHAT"},
 				func(t *table, _ paint, e signal.Event) {
-					var d told
-					_ = json.Unmarshal(e.Detail, &d) // a detail of another shape has less to say
-					words := d.Runbook
-					for _, s := range []string{d.Title, d.Reason, d.Message, d.Rule} {
-						if s != "" {
-							words = strings.TrimPrefix(words+": "+s, ": ")
-							break
-						}
-					}
-					t.row(e.ID, stamp(e.Time, now), e.DetailType, d.Entity, words)
+					var head signal.Head
+					_ = json.Unmarshal(e.Detail, &head) // a detail of another shape has no entity
+					t.row(e.ID, stamp(e.Time, now), e.DetailType, head.Entity, summary(e))
 				})
 		},
 	}

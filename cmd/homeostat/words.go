@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"homeostat/internal/signal"
 )
@@ -18,17 +19,18 @@ func unmarshalDetail(ev signal.Event, into any) error {
 // summary tells an event in a few words.
 func summary(ev signal.Event) string {
 	var d struct {
-		Reason  string `json:"reason"`
-		Title   string `json:"title"`
-		Rule    string `json:"rule"`
-		Runbook string `json:"runbook"`
-		Outcome string `json:"outcome"`
-		ID      string `json:"id"`
+		signal.Head
+		Note, Title, Reason, Message, Outcome, Rule, Runbook string
 	}
-	if json.Unmarshal(ev.Detail, &d) != nil {
-		return ev.ID
+	_ = json.Unmarshal(ev.Detail, &d) // a detail of another shape has less to say
+	if ev.DetailType == signal.IncidentUpdated && d.Note != "" {
+		d.Title = d.Note // what is new about it
 	}
-	return cmp.Or(d.Title, d.Reason, d.Outcome, d.Rule, d.Runbook, d.ID)
+	words := cmp.Or(d.Title, d.Reason, d.Message, d.Outcome, d.Rule)
+	if d.Runbook != "" {
+		words = strings.TrimSuffix(d.Runbook+": "+words, ": ")
+	}
+	return cmp.Or(words, d.ID, ev.ID)
 }
 
 // byWhat names what detected something.

@@ -96,9 +96,9 @@ func (g *gate) approved(ctx context.Context, c automation.Call) error {
 			e.Note += ": " + c
 		}
 	case !time.Now().Before(e.Until):
-		e.State, e.Error = automation.TimedOut, fmt.Sprintf("nobody approved it within %v", g.r.cfg.ApprovalExpiry)
+		e.State, e.Error = automation.TimedOut, "nobody approved it within "+plainly(g.r.cfg.ApprovalExpiry)
 		if len(given) > 0 {
-			e.Error = fmt.Sprintf("%d of %d approved it within %v", len(given), e.Approval.Needed, g.r.cfg.ApprovalExpiry)
+			e.Error = fmt.Sprintf("%d of %d approved it within %s", len(given), e.Approval.Needed, plainly(g.r.cfg.ApprovalExpiry))
 		}
 	case g.x.Approval != nil && len(given) != len(g.x.Approval.Given):
 		g.x.Approval.Given = given

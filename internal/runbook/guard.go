@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"homeostat/internal/signal"
@@ -118,10 +119,22 @@ func (c Cooldown) Check(a Act) (Verdict, string) {
 		return Allow, ""
 	}
 	if left := c.Every - a.now().Sub(a.LastActed); left > 0 {
-		return Refuse, fmt.Sprintf("cooldown: %s acted on %s less than %v ago; %v are left",
-			a.Runbook, a.Entity, c.Every, (left + time.Second - 1).Truncate(time.Second))
+		return Refuse, fmt.Sprintf("cooldown: %s acted on %s less than %s ago; %s are left",
+			a.Runbook, a.Entity, plainly(c.Every), plainly((left + time.Second - 1).Truncate(time.Second)))
 	}
 	return Allow, ""
+}
+
+// plainly tells a length of time without the noughts at its end: 10m, 1h, 9m30s.
+func plainly(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // Concurrent bounds how many executions act at once.

@@ -251,3 +251,13 @@ func TestRouteGuardsAddToTheGeneralOnes(t *testing.T) {
 		}
 	}
 }
+
+func TestLengthsOfTimeAreTold(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		10 * time.Minute: "10m", 5*time.Minute + 10*time.Second: "5m10s", time.Hour: "1h", 90 * time.Minute: "1h30m", 10 * time.Second: "10s",
+	} {
+		if got := plainly(d); got != want {
+			t.Errorf("%v is told as %q, want %q", d, got, want)
+		}
+	}
+}

@@ -168,8 +168,29 @@ func clean(dirs []string, age time.Duration, owners []int, dry bool) (Done, erro
 	if dry {
 		verb = "delete"
 	}
-	d.Text = fmt.Sprintf("%s %d temporary files untouched for %v, %s", verb, n, age, size(d.Freed))
+	d.Text = fmt.Sprintf("%s %s untouched for %s, %s", verb, several(n, "temporary file"), plainly(age), size(d.Freed))
 	return d, errors.Join(errs...)
+}
+
+// several counts things in words: 1 log, 2 logs.
+func several(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// plainly tells a length of time as people do: 7 days, 36h, 90m.
+func plainly(d time.Duration) string {
+	switch day := 24 * time.Hour; {
+	case d >= 2*day && d%day == 0:
+		return fmt.Sprintf("%d days", d/day)
+	case d >= time.Hour && d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d >= time.Minute && d%time.Minute == 0:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return d.String()
 }
 
 // heldAt says that somebody has a file open. One that can't be opened to look can't be held up to the light this way.
@@ -264,9 +285,9 @@ func rotate(ctx context.Context, lr logrotate, dirs []string, least uint64, dry 
 		d.did("%s (%s)", path, size(freed))
 	}
 	if dry {
-		d.Text = fmt.Sprintf("%scompress %d logs that take %s", asked, n, size(d.Freed))
+		d.Text = fmt.Sprintf("%scompress %s, in all %s", asked, several(n, "log"), size(d.Freed))
 	} else {
-		d.Text = fmt.Sprintf("compressed %d logs, which gave back %s", n, size(d.Freed))
+		d.Text = fmt.Sprintf("compressed %s, which gave back %s", several(n, "log"), size(d.Freed))
 	}
 	return d, ctx.Err()
 }

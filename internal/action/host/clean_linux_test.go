@@ -195,7 +195,7 @@ func TestLogrotateIsAskedFirst(t *testing.T) {
 	if err := os.WriteFile(conf, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if d, err := rotate(t.Context(), lr, []string{dir}, 1000, true); err != nil || called() != 0 || d.Text != "have logrotate do what is due by "+conf+", and compress 1 logs that take 143 kB" {
+	if d, err := rotate(t.Context(), lr, []string{dir}, 1000, true); err != nil || called() != 0 || d.Text != "have logrotate do what is due by "+conf+", and compress 1 log, in all 143 kB" {
 		t.Errorf("rehearsed: %q %v", d.Text, err)
 	}
 	if d, err := rotate(t.Context(), lr, []string{t.TempDir()}, 1000, false); err != nil || called() != 0 {
