@@ -108,7 +108,7 @@ func TestRotateTakesAClosedLogWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	would, err := rotate(t.Context(), logrotate{}, []string{dir}, 1000, true)
-	if err != nil || !strings.HasPrefix(would.Text, "compress 1 logs") {
+	if err != nil || !strings.HasPrefix(would.Text, "compress 1 log,") {
 		t.Errorf("%+v %v", would, err)
 	}
 	if d, err := rotate(t.Context(), logrotate{}, []string{dir}, 1000, false); err != nil || d.Freed < 500_000 {
