@@ -101,6 +101,10 @@ bench-nab: build ## the Numenta Anomaly Benchmark over NAB=dir: three profiles, 
 bench-quiet: ## events a week on quiet hosts (30 days after 14 of learning) and of quiet endpoints; takes minutes
 	HOMEOSTAT_BENCH=1 $(GO) test -count=1 -v -timeout 30m -run 'QuietWeeks' ./internal/detect ./internal/detect/outlook
 
+.PHONY: bench-absences
+bench-absences: ## how many rhythms that fail to come and silences are told, of made series; takes a minute or two
+	HOMEOSTAT_BENCH=1 $(GO) test -count=1 -v -timeout 30m -run 'Absences' ./internal/detect
+
 .PHONY: soak
 soak: build tools-test ## slow: game days, kills, replays, property tests and three hours of fuzzing, 6 minutes for each target, with a summary; DAYS=n FUZZTIME=6m PARTS=regex
 	GO=$(GO) DAYS=$(DAYS) FUZZTIME=$(FUZZTIME) PARTS='$(PARTS)' ./deploy/soak.sh

@@ -52,7 +52,7 @@ func learnt(t *testing.T) outlook.Models {
 		y[i] = 0.1 * (1 + 0.05*math.Sin(float64(i*i)))
 	}
 	model, err := deepar.Train(t.Context(), []deepar.Series{{Start: start(), Target: y}}, deepar.Config{
-		Freq: deepar.Freq{N: 1, Unit: "min"}, PredictionLength: 60, Epochs: 2, BatchesPerEpoch: 2, MiniBatchSize: 8,
+		Freq: deepar.Freq{N: 1, Unit: "min"}, PredictionLength: 60, NumLayers: 1, NumCells: 8, Epochs: 2, BatchesPerEpoch: 2, MiniBatchSize: 8,
 	}, nil)
 	if err != nil {
 		t.Fatal(err)

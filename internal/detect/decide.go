@@ -42,6 +42,11 @@ func (m *Model) decideByNews() {
 	s, v := &m.state, &m.verdict
 	least := m.strengthLeast()
 	news := m.fresh && m.strength > least && m.matters(false)
+	if m.lapsed > 0 {
+		strength := m.news.lapse(m.lapsed)
+		news = news || strength > least
+		m.strength = max(m.strength, strength)
+	}
 	judged := s.Bias * max(0, s.Threshold-ordinary)
 	v.Threshold = s.Threshold + judged
 	lower := s.Lower + judged
@@ -60,7 +65,7 @@ func (m *Model) decideByNews() {
 	case !s.Open && (news || s.Above == lastingRows || s.Leaks == leakRows):
 		s.Open, s.Quiet = true, 0
 		v.Change, v.Lasting = Began, true
-	case s.Open && (news || m.sharp > lower && m.matters(true) || s.Leaks > leakRows):
+	case s.Open && (news || m.sharp > lower && m.matters(true) || s.Leaks > leakRows || v.Lapse != nil):
 		s.Quiet = 0
 		v.Change, v.Lasting = GoesOn, true
 	case s.Open:

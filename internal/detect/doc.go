@@ -12,6 +12,7 @@
 //   - the score, which ranks points: a Random Cut Forest's, the mean over shingles of 1, 2, 4 and 8 points, plus how rare the
 //     features find the point (model.go)
 //   - how new it is: how far the features go beyond what they have ever been, seen in several ways (record.go)
+//   - how well it keeps to its day and week, for hours: what fails to come is within all that ever was (rhythm.go)
 //   - news, which decides: nothing as new was there of late, and breaking records hasn't become usual (news.go)
 //   - how strong news has to be, for the rate of false alarms that the configuration names; in the first day, and with a
 //     percentile, several points in a row above a threshold of the score (decide.go)
@@ -27,5 +28,6 @@
 //
 // Sources: package rcf for the forest; Siffer et al., "Anomaly Detection in Streams with Extreme Value Theory", KDD 2017, for
 // thresholds of the score, here with an exponential tail; Rényi, "Théorie des éléments saillants d'une suite d'observations", 1962,
-// for how often noise breaks its records.
+// for how often noise breaks its records; Brown et al., "The time-rescaling theorem and its application to neural spike train data
+// analysis", 2002, for silences by night and by day.
 package detect

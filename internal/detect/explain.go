@@ -36,6 +36,8 @@ func Explain(features []Feature, v *Verdict) string {
 	u := features[lead].Unit
 	name := Title(features[lead].Name)
 	switch {
+	case v.Lapse != nil:
+		b.WriteString(v.Lapse.explain(features, v))
 	case math.IsNaN(v.Values[lead]):
 		fmt.Fprintf(&b, "%s has no value", name)
 	case outside(v, lead):
@@ -58,6 +60,15 @@ func Explain(features []Feature, v *Verdict) string {
 		fmt.Fprintf(&b, " (still learning: confidence %.0f %%)", 100*v.Confidence)
 	}
 	return b.String()
+}
+
+func (l *Lapse) explain(features []Feature, v *Verdict) string {
+	f := features[l.Feature]
+	if l.Silent {
+		return Title(f.Name) + " has been silent for longer than ever at such a time"
+	}
+	return fmt.Sprintf("%s %s where about %s is usual at this time, and has been as far from its rhythm for hours", Title(f.Name),
+		f.Unit.Format(v.Values[l.Feature]), f.Unit.Format(l.Usual))
 }
 
 func outside(v *Verdict, i int) bool { return v.Values[i] < v.Lower[i] || v.Values[i] > v.Upper[i] }

@@ -38,6 +38,7 @@ const (
 type feature struct {
 	state    featureState
 	records  records
+	rhythm   rhythm
 	residual sketch // of asinh((x - expected) / scale)
 	drift    sketch // of asinh(Drift / Spread)
 	away     sketch // of asinh((x - steady) / Away)
@@ -127,6 +128,29 @@ func (f *feature) expect(t int64) expectation {
 		e.value, e.lower, e.upper = max(e.value, 0), max(e.lower, 0), max(e.upper, 0)
 	}
 	return e
+}
+
+// usual returns what the profiles of the day and the week say at time t, whatever the level of late, and the least and the most
+// that they say around it. e is what expect said.
+func (f *feature) usual(e expectation, t int64) (at, least, most float64) {
+	at = e.day
+	if e.weekly {
+		at = e.week
+	}
+	least, most = at, at
+	for _, near := range [...]int64{t - rhythmSlack, t + rhythmSlack} {
+		v, ok := f.profile(near)
+		if !ok {
+			continue
+		}
+		if e.weekly {
+			if w, ok := f.weekProfile(near); ok {
+				v += w
+			}
+		}
+		least, most = min(least, v), max(most, v)
+	}
+	return at, least, most
 }
 
 // mix returns the experts' forecasts together, those that are known.

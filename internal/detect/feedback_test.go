@@ -9,7 +9,7 @@ import (
 // spikes feeds noise with an equal spike each day and returns the anomalies' peaks, by the day; judge is called after each.
 func spikes(t *testing.T, days int, judge func(m *Model, began time.Time, peak float64)) (found []int) {
 	t.Helper()
-	m := newModel(t, ModelConfig{Features: make([]Feature, 1), Interval: 5 * time.Minute})
+	m := newModel(t, alone())
 	r := newRand(5)
 	for i := range days * 288 {
 		x := r.NormFloat64()
@@ -25,6 +25,7 @@ func spikes(t *testing.T, days int, judge func(m *Model, began time.Time, peak f
 }
 
 func TestMutedIsNotToldAgain(t *testing.T) {
+	t.Parallel()
 	without := spikes(t, 8, func(*Model, time.Time, float64) {})
 	muted := spikes(t, 8, func(m *Model, began time.Time, peak float64) {
 		a := Adjustment{Anomaly: "an-1", Judgement: Muted, By: "ana", Began: began, Score: peak}

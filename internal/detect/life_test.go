@@ -37,7 +37,7 @@ func utc(at time.Time) time.Time { return at }
 // TestNewNormalIsAcceptedWithinADay moves a level by 80 for good: it is told once, and a day later neither told nor out of the band.
 func TestNewNormalIsAcceptedWithinADay(t *testing.T) {
 	t.Parallel()
-	m := newModel(t, plain(1))
+	m := newModel(t, alone())
 	shape := office(newRand(1), utc)
 	shift := start().Add(day(15))
 	value := func(at time.Time) float64 {
@@ -75,7 +75,7 @@ func TestNewNormalIsAcceptedWithinADay(t *testing.T) {
 // normal before is normal when it comes back.
 func TestAnomalyOfHoursIsNotLearntInMinutes(t *testing.T) {
 	t.Parallel()
-	m := newModel(t, plain(1))
+	m := newModel(t, alone())
 	shape := office(newRand(2), utc)
 	from, length := start().Add(day(15)), 3*time.Hour
 	value := func(at time.Time) float64 {
@@ -110,7 +110,7 @@ func TestDaylightSavingIsNoStorm(t *testing.T) {
 	for _, change := range []time.Time{
 		time.Date(2026, 3, 29, 1, 0, 0, 0, time.UTC), time.Date(2026, 10, 25, 1, 0, 0, 0, time.UTC),
 	} {
-		m := newModel(t, plain(1))
+		m := newModel(t, alone())
 		value := office(newRand(3), local)
 		life(m, change.Add(-day(21)), change, 5*time.Minute, value)
 		began := life(m, change, change.Add(day(7)), 5*time.Minute, value)
@@ -144,7 +144,7 @@ func TestStuckSensorIsTold(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			m := newModel(t, plain(1))
+			m := newModel(t, alone())
 			r := newRand(4)
 			from := start().Add(day(15))
 			held := 0.0
@@ -167,7 +167,7 @@ func TestStuckSensorIsTold(t *testing.T) {
 // TestGapsAreNoNews: points are missing for a day, and now and then.
 func TestGapsAreNoNews(t *testing.T) {
 	t.Parallel()
-	m := newModel(t, plain(1))
+	m := newModel(t, alone())
 	shape, r := office(newRand(8), utc), newRand(9)
 	gap := start().Add(day(15))
 	value := func(at time.Time) float64 {
@@ -190,10 +190,10 @@ func TestExtremesAreTakenInStride(t *testing.T) {
 		points int
 		value  func(i int) []float64
 	}{
-		{"equal points", 20_000, func(int) []float64 { return []float64{5} }},
-		{"a dimension that never changes", 3000, func(i int) []float64 { return []float64{math.Sin(float64(i)), 3} }},
-		{"1e308 beside 1e-308", 3000, func(i int) []float64 { return []float64{[]float64{1e308, 1e-308, -1e308, 5e-324, 0}[i%5]} }},
-		{"gaps of every kind", 3000, func(i int) []float64 {
+		{"equal points", 5000, func(int) []float64 { return []float64{5} }},
+		{"a dimension that never changes", 1000, func(i int) []float64 { return []float64{math.Sin(float64(i)), 3} }},
+		{"1e308 beside 1e-308", 1500, func(i int) []float64 { return []float64{[]float64{1e308, 1e-308, -1e308, 5e-324, 0}[i%5]} }},
+		{"gaps of every kind", 1500, func(i int) []float64 {
 			return []float64{[]float64{1, math.NaN(), math.Inf(1), math.Inf(-1)}[i%4], float64(i % 7)}
 		}},
 	} {

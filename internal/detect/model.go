@@ -37,7 +37,15 @@ type Verdict struct {
 	Values, Expected, Lower, Upper []float64
 	Attribution                    []float64 // adds up to 1
 	Change                         Change
-	Lasting                        bool // an anomaly begins or goes on here, and this point is strange by itself
+	Lasting                        bool   // an anomaly begins or goes on here, and this point is strange by itself
+	Lapse                          *Lapse // nil but where an anomaly may be about one
+}
+
+// Lapse is a rhythm that isn't kept, though each value by itself may be usual.
+type Lapse struct {
+	Feature int
+	Silent  bool    // nothing comes, for longer than ever at such a time
+	Usual   float64 // at this time of the day, and of the week where that is known
 }
 
 // Change says what a point does to the anomaly that may be under way.
@@ -81,6 +89,8 @@ type Model struct {
 	novelty    float64 // of its newest feature
 	strength   float64 // of its news
 	fresh      bool    // nothing as new was there of late
+	lapse      Lapse
+	lapsed     float64 // how new the lapse is that this point is the first to show
 	now        int64
 }
 
@@ -216,7 +226,7 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 	}
 	v := &m.verdict
 	clear(m.far)
-	m.novelty = 0
+	m.novelty, m.lapsed, v.Lapse = 0, 0, nil
 	rarest := 0.0
 	var trail traits
 	for i := range m.features {
@@ -236,6 +246,7 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 			m.far[i] = r.away > 0
 			rarest = max(rarest, r.residual, r.drift)
 			m.novelty = max(m.novelty, m.features[i].records.novelty(e, t, m.x[i]))
+			m.lapsed = max(m.lapsed, m.rhythm(i, t))
 		}
 		trail.add(1/float64(len(m.features)), m.features[i].trail.take(e, m.x[i]))
 	}
@@ -252,6 +263,19 @@ func (m *Model) Observe(t int64, x []float64) *Verdict {
 	s.Last = t
 	v.Confidence = m.confidence()
 	return v
+}
+
+// rhythm returns how new it is how feature i keeps to its day and week. What comes soon after the begin of an anomaly is a part
+// of that.
+func (m *Model) rhythm(i int, t int64) float64 {
+	f, e, x := &m.features[i], m.expected[i], m.x[i]
+	hushed := m.state.Open || t-m.state.Told[0].Began < rhythmSpan
+	novelty := f.rhythm.take(f, e, t, x, m.c.Features[i].Effect, hushed)
+	if novelty > 0 || m.verdict.Lapse == nil && f.rhythm.out() {
+		m.lapse = Lapse{i, f.rhythm.SilentTold == reported, f.rhythm.Usual}
+		m.verdict.Lapse = &m.lapse
+	}
+	return novelty
 }
 
 // score sets Score and Attribution, works out what is news, and lets the forests learn.

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"math"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -51,6 +52,11 @@ func plain(n int) ModelConfig {
 	return ModelConfig{Features: make([]Feature, n)}
 }
 
+// alone is what a detector has of one series: a small model. Slow runs hold the full size, which backtest takes, to the same.
+func alone() ModelConfig {
+	return ModelConfig{Features: make([]Feature, 1), Small: os.Getenv("HOMEOSTAT_SOAK") == ""}
+}
+
 func drawRows(t *rapid.T, dim int) [][]float64 {
 	value := rapid.OneOf(
 		rapid.Float64Range(-1e6, 1e6),
@@ -73,6 +79,7 @@ func TestScoresUseNoFuture(t *testing.T) {
 }
 
 func TestRestoredModelGivesTheSameVerdicts(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		a := newModel(rt, plain(2))
 		rows := drawRows(rt, 2)
@@ -102,6 +109,7 @@ func TestRestoredModelGivesTheSameVerdicts(t *testing.T) {
 
 // TestPercentileNeedsMoreThanOneExceedance feeds spikes one at a time, and then a stretch.
 func TestPercentileNeedsMoreThanOneExceedance(t *testing.T) {
+	t.Parallel()
 	c := plain(1)
 	c.Percentile = 95
 	m := newModel(t, c)
@@ -134,7 +142,7 @@ func TestAlarmsAreKeptToTheirRate(t *testing.T) {
 	// White noise, 28 days at 5 minutes: one a week is 4, three times that is allowed for luck.
 	for seed := range uint64(3) {
 		r := newRand(seed)
-		m := newModel(t, ModelConfig{Features: make([]Feature, 1), Interval: 5 * time.Minute})
+		m := newModel(t, alone())
 		events := 0
 		for i := range 28 * 288 {
 			if m.Observe(int64(i)*300_000, []float64{r.NormFloat64()}).Change == Began {
@@ -211,6 +219,7 @@ func BenchmarkObserve(b *testing.B) {
 }
 
 func TestLeapOfAConstantIsGraded(t *testing.T) {
+	t.Parallel()
 	m := newModel(t, ModelConfig{Features: make([]Feature, 1), Interval: time.Minute})
 	for i := range 5000 {
 		x := 1.0

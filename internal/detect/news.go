@@ -54,7 +54,17 @@ func (n *news) judge(t int64, interval time.Duration, novelty float64) (strength
 		n.Heard *= math.Exp(-float64(t-n.Last) / float64(fatigueTime.Milliseconds()))
 		n.Last = t
 	}
-	return novelty / (1 + fatigueShare*n.Heard), fresh
+	return n.strength(novelty), fresh
+}
+
+func (n *news) strength(novelty float64) float64 { return novelty / (1 + fatigueShare*n.Heard) }
+
+// lapse returns how strong the news is of a rhythm that isn't kept. It is told once by itself, so it needs not be newer than what
+// was of late, and what comes after it needs not be newer than it.
+func (n *news) lapse(novelty float64) float64 {
+	strength := n.strength(novelty)
+	n.Heard += min(1, novelty/fatigueFull)
+	return strength
 }
 
 // heard remembers a point that could have made an event: what comes after it has to be newer.

@@ -35,6 +35,7 @@ func told[D any](t *testing.T, b *book, detailType string) []D {
 func newBook() *book { return &book{events: map[string]signal.Event{}} }
 
 func TestJudgementMovesTheThresholdAndReplayAgrees(t *testing.T) {
+	t.Parallel()
 	fault := faultyTape()
 	dir := t.TempDir()
 	first := newBook()
@@ -126,6 +127,7 @@ func train(t *testing.T, r *Runner, h History, rows *Rows) signal.Model {
 }
 
 func TestModelIsExchangedAndTheOneBeforeComesBack(t *testing.T) {
+	t.Parallel()
 	fault := faultyTape()[:60]
 	dir := t.TempDir()
 	r := play(t, second(dir), fault, newBook(), nil)

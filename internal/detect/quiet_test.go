@@ -92,7 +92,8 @@ func quietEvents(d *Forests, seed uint64, every, length time.Duration) (begun []
 	return begun, reasons
 }
 
-// TestQuietFromTheFirstPointOn: the threshold is calibrated for less than one false alarm a day, the first day included.
+// TestQuietFromTheFirstPointOn: the threshold is calibrated for less than one false alarm a day, the first day included. One
+// machine and half of the time, unless HOMEOSTAT_SOAK asks for all.
 func TestQuietFromTheFirstPointOn(t *testing.T) {
 	for _, tt := range []struct {
 		name            string
@@ -107,16 +108,16 @@ func TestQuietFromTheFirstPointOn(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var all []string
-			seeds := tt.seeds
+			seeds, length := tt.seeds, tt.length
 			if os.Getenv("HOMEOSTAT_SOAK") == "" {
-				seeds = 1
+				seeds, length = 1, length/2
 			}
 			for seed := range seeds {
-				_, reasons := quietEvents(newForests(t, Config{Interval: tt.interval}), seed, tt.every, tt.length)
+				_, reasons := quietEvents(newForests(t, Config{Interval: tt.interval}), seed, tt.every, length)
 				all = append(all, reasons...)
 			}
-			if len(all) > tt.events {
-				t.Errorf("%d events, want at most %d: %q", len(all), tt.events, all)
+			if most := tt.events * int(seeds) / int(tt.seeds); len(all) > most {
+				t.Errorf("%d events, want at most %d: %q", len(all), most, all)
 			}
 		})
 	}
@@ -125,7 +126,11 @@ func TestQuietFromTheFirstPointOn(t *testing.T) {
 // TestRunawayIsFoundAmongJobs starts a runaway on machines with jobs, a minute after the first sample.
 func TestRunawayIsFoundAmongJobs(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(20) {
+	seeds := uint64(8)
+	if os.Getenv("HOMEOSTAT_SOAK") != "" {
+		seeds = 20
+	}
+	for seed := range seeds {
 		d := newForests(t, Config{Interval: time.Second})
 		h, q := newHost(seed, "web-1", start(), time.Second), newQuietLife(seed)
 		fault := start().Add(time.Minute)

@@ -47,7 +47,7 @@ func (r *records) novelty(e expectation, t int64, x float64) float64 {
 	}
 	forget := 1.0
 	if t > r.Last { // it never goes back: what is forgotten is forgotten once
-		forget = math.Exp(-float64(t-r.Last) / min(recordDays*dayMs, recordAge*float64(t-r.First+1)))
+		forget = forgetting(t-r.Last, t-r.First)
 		r.Last = t
 	}
 	early := 1 / float64(r.N+1)
@@ -68,6 +68,11 @@ func (r *records) novelty(e expectation, t int64, x float64) float64 {
 	rest += r.Courses[courses-1].novelty(r.deviation(x), forget, usual, waited > recordWindow)
 	r.N++
 	return sum + recordShare*rest
+}
+
+// forgetting returns what is left of a record's distance from what is usual after so many milliseconds, at that age.
+func forgetting(passed, age int64) float64 {
+	return math.Exp(-float64(passed) / min(recordDays*dayMs, recordAge*float64(age+1)))
 }
 
 // deviation returns the logarithm of the deviation of late, with x.

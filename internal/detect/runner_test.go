@@ -151,6 +151,7 @@ func TestKilledRunnerMakesTheSameEvents(t *testing.T) {
 // TestCheckpointTakenBetweenBatchesIsWhole goes on from checkpoints that were gathered while batches came, each model at a
 // place of its own.
 func TestCheckpointTakenBetweenBatchesIsWhole(t *testing.T) {
+	t.Parallel()
 	var batches []*signal.Batch
 	for i, b := range faultyTape() {
 		batches = append(batches, b)
@@ -221,7 +222,7 @@ func TestCheckpointTakenBetweenBatchesIsWhole(t *testing.T) {
 	if err != nil || apart == 0 {
 		t.Fatalf("%d checkpoints, %d of several places: %v", len(saved), apart, err)
 	}
-	for i := 0; i < len(saved); i += 1 + len(saved)/8 {
+	for i := 0; i < len(saved); i += 1 + len(saved)/4 {
 		got := &book{events: map[string]signal.Event{}}
 		play(t, second(""), batches[:told[i]], got, nil)
 		play(t, second(saved[i]), batches, got, nil)

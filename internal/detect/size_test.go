@@ -25,7 +25,7 @@ func TestQuoteIsWhatModelsHold(t *testing.T) {
 		most     int // bytes; 0: no bound of its own
 	}{
 		{"one series", 1, 20, 600, 115_000},
-		{"four series", 4, 2, 1500, 0},
+		{"four series", 4, 1, 1500, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := Config{Interval: time.Minute}.model(make([]Feature, tt.features))

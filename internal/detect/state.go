@@ -178,6 +178,7 @@ type modelData struct {
 	Sketches   [][]sketchData // of each feature
 	Scores     sketchData
 	Records    []records // of each feature
+	Rhythms    []rhythm
 	News       news
 	Early      [][]float64
 	Base, Unit []float64
@@ -191,7 +192,10 @@ type sketchData struct {
 	Bins              []float32
 }
 
-const modelVersion = 4
+const (
+	modelVersion  = 5
+	beforeRhythms = 4 // of which a model takes all else on
+)
 
 func (s *sketch) data() sketchData { return sketchData{s.lo, s.weight, s.total, s.bins} }
 
@@ -214,6 +218,7 @@ func (m *Model) MarshalBinary() ([]byte, error) {
 	for i := range m.features {
 		d.Features = append(d.Features, m.features[i].state)
 		d.Records = append(d.Records, m.features[i].records)
+		d.Rhythms = append(d.Rhythms, m.features[i].rhythm)
 		d.Trails = append(d.Trails, m.features[i].trail.state)
 		var data []sketchData
 		for _, s := range m.features[i].sketches() {
@@ -240,7 +245,10 @@ func (m *Model) UnmarshalBinary(data []byte) error {
 		return err
 	}
 	n := len(m.features)
-	if d.Version != modelVersion || len(d.Features) != n || len(d.Trails) != n || len(d.Sketches) != n || len(d.Records) != n || len(d.Forests) != len(m.forests) ||
+	if d.Version == beforeRhythms {
+		d.Version, d.Rhythms = modelVersion, make([]rhythm, n)
+	}
+	if d.Version != modelVersion || len(d.Features) != n || len(d.Trails) != n || len(d.Sketches) != n || len(d.Records) != n || len(d.Rhythms) != n || len(d.Forests) != len(m.forests) ||
 		len(d.Base) != n || len(d.Unit) != n {
 		return errors.New("a model of another kind or version")
 	}
@@ -249,6 +257,7 @@ func (m *Model) UnmarshalBinary(data []byte) error {
 	copy(m.unit, d.Unit)
 	for i := range m.features {
 		m.features[i].state, m.features[i].trail.state, m.features[i].records = d.Features[i], d.Trails[i], d.Records[i]
+		m.features[i].rhythm = d.Rhythms[i]
 		sketches := m.features[i].sketches()
 		if bins := d.Features[i].Bins; bins < 0 || bins > seasonBins || d.Features[i].Step < 0 || len(d.Sketches[i]) != len(sketches) {
 			return errors.New("a feature of another shape")
