@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -58,6 +59,8 @@ func (c *Console) overview(ctx context.Context, r *http.Request) (titled, error)
 			return nil, err
 		}
 	}
+	// The gravest first, and of those the newest.
+	slices.SortStableFunc(open, func(a, b signal.Incident) int { return cmp.Compare(b.Severity.Rank(), a.Severity.Rank()) })
 	for _, in := range open {
 		v.Wrong = append(v.Wrong, newIncidentRow(in))
 	}

@@ -530,9 +530,13 @@ func TestPagesPutWhatMattersFirst(t *testing.T) {
 	w.runbooks = append([]signal.Runbook{{Name: "A-Command", Kind: "command", Origin: "built-in"}}, w.runbooks...)
 	w.executions[1].Outputs = map[string]any{"report.Output": strings.Repeat("4242 worker 1.94 ", 100)}
 	w.events = append(w.events[1:], w.events[0])
+	w.executions[0].State, w.executions[0].Step, w.executions[0].Reason = signal.Failed, "ask", "step ask/person: nothing may be ended"
+	w.incidents = append(w.incidents, signal.Incident{Head: signal.Head{ID: "in-9", Entity: "host:web-1", Severity: signal.Warning}, State: "open", Title: "The newest, and only a warning", Opened: noon})
 	h := acting(newConsole(t, w.loop()), somebody)
 	for path, inOrder := range map[string][]string{
+		"/":                                 {"Wrong now", "CPU of web-1 is at 97 %, far", "The newest, and only a warning"},
 		"/runbooks":                         {"HighCPU-Host</a>", "Commands that they are made of", "A-Command</a>"},
+		"/executions/" + w.executions[0].ID: {"It failed: step ask/person: nothing may be ended."},
 		"/executions/" + w.executions[1].ID: {"About it", "<summary>Outputs</summary>", "report.Output", "4242 worker 1.94 4242"},
 		"/incidents/" + w.incidents[1].ID:   {"In order", "/events/" + w.events[len(w.events)-1].ID, "/events/" + w.events[1].ID},
 	} {

@@ -106,7 +106,7 @@ func stateTone(state string) string {
 // executionWords says in a sentence what an execution does or did.
 func executionWords(x signal.Execution) string {
 	at := ""
-	if x.Step != "" {
+	if x.Step != "" && !strings.HasPrefix(x.Reason, "step "+x.Step) { // of what is within a step the reason says it
 		at = " at step " + x.Step
 	}
 	because := ""
