@@ -140,7 +140,11 @@ func (g *gate) ask(ctx context.Context, c automation.Call) error {
 	now := time.Now().UTC()
 	expires := now.Add(g.r.cfg.ApprovalExpiry).Truncate(time.Millisecond)
 	rules := g.r.rulesFor(g.x)
-	message := fmt.Sprintf("%s on %s would %s. May it?", g.x.Runbook, g.x.Entity, would)
+	message := fmt.Sprintf("%s on %s would %s.", g.x.Runbook, g.x.Entity, would)
+	if later := g.later(ctx, c.Step); len(later) > 0 {
+		message += fmt.Sprintf(" It may go on with %s, and doesn't ask again.", strings.Join(later, ", "))
+	}
+	message += " May it?"
 	g.x.State, g.x.Step, g.x.Reason = signal.Waiting, c.Step, "it waits for a person to approve"
 	g.x.Approval = &signal.Approval{Step: approvalPath, Kind: signal.AskApproval, Message: message, Approvers: rules.Approvers, Needed: rules.Approvals, Expires: expires}
 	e := automation.Entry{
@@ -164,6 +168,54 @@ func (g *gate) ask(ctx context.Context, c automation.Call) error {
 		return err
 	}
 	return errAsked
+}
+
+// later names the document's other changing steps to which a way leads from the one at path: the answer holds for them too.
+func (g *gate) later(ctx context.Context, path string) []string {
+	d, err := g.r.pinned(ctx, g.x).Document(g.x.Runbook, "")
+	if err != nil {
+		return nil // without its document nothing of it is done
+	}
+	first := strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '[' })[0]
+	ways := automation.Ways(d.Steps)
+	reached := map[string]bool{}
+	for at := []string{first}; len(at) > 0; at = at[1:] {
+		for _, w := range ways {
+			if w.From == at[0] && !reached[w.To] && w.When != "cancel" {
+				reached[w.To] = true
+				at = append(at, w.To)
+			}
+		}
+	}
+	changes := func(s automation.Step) bool {
+		return g.r.need.Catalog.effect(g.r.need.Hands, s, 0) != automation.Reading
+	}
+	var names []string
+	for _, s := range d.Steps {
+		switch {
+		case s.Name != first:
+			if reached[s.Name] && changes(s) {
+				names = append(names, s.Name)
+			}
+		case path != first: // the change is within this step, and others may be
+			inner := s.Steps
+			if name, _ := s.Inputs["DocumentName"].(string); name != "" {
+				if d, err := g.r.need.Catalog.Document(name, ""); err == nil {
+					inner = d.Steps
+				}
+			}
+			several := 0
+			for _, s := range inner {
+				if changes(s) {
+					several++
+				}
+			}
+			if several > 1 || s.Action == "aws:loop" {
+				names = append(names, "the rest of "+first)
+			}
+		}
+	}
+	return names
 }
 
 // rehearsed are the hands with the guards' word added to what they would do: in observe, no gate stands before a step.

@@ -102,6 +102,35 @@ mainSteps:
     inputs: {Service: test, Api: Read, Key: after}
     isEnd: true
 `)},
+		"Ladder.yaml": {Data: []byte(`schemaVersion: "0.3"
+mainSteps:
+  - name: skip
+    action: aws:executeAwsApi
+    nextStep: inner
+    inputs: {Service: test, Api: Read, Key: x}
+  - name: never
+    action: aws:executeAwsApi
+    inputs: {Service: test, Api: Change, Key: never}
+  - name: inner
+    action: aws:executeAutomation
+    onFailure: step:harder
+    inputs: {DocumentName: Twice}
+  - name: enough
+    action: aws:branch
+    inputs: {Choices: [{NextStep: last, Variable: "{{ global:REGION }}", StringEquals: x}], Default: harder}
+  - name: harder
+    action: aws:executeAwsApi
+    inputs: {Service: test, Api: Change, Key: harder}
+  - name: last
+    action: aws:executeAwsApi
+    inputs: {Service: test, Api: Read, Key: x}
+    isEnd: true
+`)},
+		"Twice.yaml": {Data: []byte(`schemaVersion: "0.3"
+mainSteps:
+  - {name: one, action: "aws:executeAwsApi", inputs: {Service: test, Api: Change, Key: one}}
+  - {name: two, action: "aws:executeAwsApi", inputs: {Service: test, Api: Change, Key: two}, isEnd: true}
+`)},
 		"Stop.yaml": {Data: []byte(`schemaVersion: "0.3"
 parameters:
   InstanceId: {type: "AWS::EC2::Instance::Id"}

@@ -112,7 +112,7 @@ func TestCatalogIsShown(t *testing.T) {
 	t.Parallel()
 	s := startTest(t, quick(), gone)
 	all, err := s.Runbooks.Runbooks(t.Context())
-	if err != nil || len(all) != 10 || all[0].Name != "Ask" || all[0].Text != "" || all[0].Kind != "automation" || all[0].Origin != "built-in" || len(all[0].Routes) != 0 {
+	if err != nil || len(all) != 12 || all[0].Name != "Ask" || all[0].Text != "" || all[0].Kind != "automation" || all[0].Origin != "built-in" || len(all[0].Routes) != 0 {
 		t.Errorf("%+v, %v", all, err)
 	}
 	b, err := s.Runbook(t.Context(), "Fix")

@@ -174,6 +174,17 @@ func TestRejectedIsRefused(t *testing.T) {
 	}
 }
 
+// TestTheQuestionNamesWhatElseTheAnswerIsFor: a person is asked once, so whatever may follow belongs into the question.
+func TestTheQuestionNamesWhatElseTheAnswerIsFor(t *testing.T) {
+	t.Parallel()
+	s := startTest(t, quick(), gone)
+	id := s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Ladder", Mode: signal.Approve})
+	want := "Ladder on host:h would change one. It may go on with the rest of inner, harder, and doesn't ask again. May it?"
+	if x := s.await(t, id, waiting); x.State != signal.Waiting || x.Approval.Message != want {
+		t.Errorf("%q: %+v", x.State, x.Approval)
+	}
+}
+
 func TestNobodyApprovesInTime(t *testing.T) {
 	t.Parallel()
 	c := quick()
