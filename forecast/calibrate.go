@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	agedBy   = 0.6 // what an end says of the band, beside the end after it: how far a series can be foretold changes with time
+	agedBy   = 0.4 // what an end says of the band, beside the end after it: how far a series can be foretold changes with time
 	unmoved  = 4.0 // values' worth of trust in the band as it is
 	hopeless = 1e6 // what a band without width is taken to need
 )
