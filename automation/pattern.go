@@ -11,9 +11,8 @@ import (
 )
 
 // pattern is a compiled allowedPattern. Systems Manager's patterns are Java's. What Go's regexp takes is left to it, which is
-// linear in time; what it lacks (look-around, back references, counts above 1000) or reads otherwise (counts with leading zeros)
-// goes to a small matcher of our own, which tries alternatives one after the other, and gives up after maxTries: such a value
-// is refused.
+// linear in time; what it lacks (look-around, back references, counts above 1000) or reads otherwise goes to a small matcher of
+// our own, which tries alternatives one after the other, and gives up after maxTries: such a value is refused.
 type pattern struct {
 	re    *regexp.Regexp
 	own   piece
@@ -27,8 +26,8 @@ const (
 	maxCount   = 65_536
 )
 
-// zeros finds counts with leading zeros: numbers to Java, and plain text to Go.
-var zeros = regexp.MustCompile(`\{(?:0\d|\d+,0\d)`)
+// otherwise finds what Go and Java read in different ways: counts with leading zeros are plain text to Go, and \10 is a character.
+var otherwise = regexp.MustCompile(`\{(?:0\d|\d+,0\d)|\\\d`)
 
 var errTries = errors.New("the pattern takes too long on this value")
 
@@ -38,7 +37,7 @@ func fullMatch(text string) (pattern, error) {
 		return pattern{}, errors.New("the pattern is too long")
 	}
 	// It must be a pattern by itself: ")|(" would be one only within our parentheses, and then match everything.
-	if _, err := regexp.Compile(text); err == nil && !zeros.MatchString(text) {
+	if _, err := regexp.Compile(text); err == nil && !otherwise.MatchString(text) {
 		if re, err := regexp.Compile(`^(?:` + text + `)$`); err == nil {
 			return pattern{re: re}, nil
 		}
