@@ -39,12 +39,9 @@ func decideCommand(verb, short string) *cobra.Command {
 				return printJSON(cmd.OutOrStdout(), x)
 			}
 			state := "is " + x.State
-			switch {
-			case x.State != signal.Waiting: // it has gone on already
-			case x.Approval != nil && x.Approval.Needed > len(x.Approval.Given):
-				state = fmt.Sprintf("waits: %d of %d given", len(x.Approval.Given), x.Approval.Needed)
-			default:
-				state = "goes on; 'homeostat runbook executions " + x.ID + "' shows how it ends"
+			if x.State == signal.Waiting { // the job that carries it on comes after this answer
+				said := map[string]string{"approve": "is approved by you", "reject": "is rejected", "cancel": "is being ended", "continue": "goes on"}
+				state = said[verb] + "; 'homeostat runbook executions " + x.ID + "' shows what comes of it"
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s %s.\n", clean(x.ID), clean(state))
 			return nil

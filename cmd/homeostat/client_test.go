@@ -280,8 +280,9 @@ func (m *memory) Approve(_ context.Context, id, _, _ string) error {
 	return m.decide(id, signal.Success)
 }
 
+// Reject leaves it waiting, as the loop does: a job carries it on.
 func (m *memory) Reject(_ context.Context, id, _, _ string) error {
-	return m.decide(id, signal.Cancelled)
+	return m.decide(id, signal.Waiting)
 }
 
 func (m *memory) Cancel(_ context.Context, id, _, _ string) error {
