@@ -146,7 +146,7 @@ func readRunbook(arg string) (name string, text []byte, err error) {
 			known = append(known, strings.TrimSuffix(e.Name(), ".yaml"))
 		}
 	}
-	return "", nil, &exitError{2, fmt.Errorf("%s is neither a file nor a built-in runbook%s", arg, config.Nearest(arg, known))}
+	return "", nil, &exitError{2, fmt.Errorf("%s is neither a file nor a built-in runbook%s (for one of yours name its file, as 'homeostat runbook list' does)", arg, config.Nearest(arg, known))}
 }
 
 func printRunbook(w io.Writer, b shownRunbook) {

@@ -80,6 +80,10 @@ func sentence(ev *signal.Event, d told) string {
 		return "it is back in its normal range"
 	case signal.AlertResolved:
 		return d.Rule + " no longer holds"
+	case signal.IncidentUpdated:
+		if d.Note != "" { // what is new about it; its title stands beside it in the chain
+			about = ""
+		}
 	}
 	text := ev.DetailType
 	if about != "" {
