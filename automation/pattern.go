@@ -174,7 +174,7 @@ func (c *patternReader) quantified(p piece) (piece, error) {
 				most, err2 = strconv.Atoi(b)
 			}
 		}
-		if err1 != nil || err2 != nil || least < 0 || most < least || most > maxCount {
+		if err1 != nil || err2 != nil || strings.ContainsAny(a+b, "+-") || most < least || most > maxCount {
 			return nil, fmt.Errorf("%s is not a count", string(c.rest[:end+1]))
 		}
 		c.rest = c.rest[end+1:]

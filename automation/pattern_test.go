@@ -39,7 +39,7 @@ func TestPatternsOfJava(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range []string{`(?!a`, `(?!a)[b`, `(?!a)*?{`, `(?#x)`, `(?!a)\1`, `(?!a)[z-a]`, `(?!a)\p{L}`, `(?!a))`, `(?!a)[a&&b]`, `)|(`} {
+	for _, bad := range []string{`(?!a`, `(?!a)[b`, `(?!a)*?{`, `(?!a)0{+01}`, `(?!a)0{-1}`, `(?#x)`, `(?!a)\1`, `(?!a)[z-a]`, `(?!a)\p{L}`, `(?!a))`, `(?!a)[a&&b]`, `)|(`} {
 		if _, err := fullMatch(bad); err == nil {
 			t.Errorf("%s was taken", bad)
 		}
