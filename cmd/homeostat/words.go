@@ -26,6 +26,9 @@ func summary(ev signal.Event) string {
 	if ev.DetailType == signal.IncidentUpdated && d.Note != "" {
 		d.Title = d.Note // what is new about it
 	}
+	if ev.DetailType == signal.AlertResolved && d.Rule != "" {
+		d.Title = d.Rule + " no longer holds" // its reason says what was wrong
+	}
 	words := cmp.Or(d.Title, d.Reason, d.Message, d.Outcome, d.Rule)
 	if d.Runbook != "" {
 		words = strings.TrimSuffix(d.Runbook+": "+words, ": ")

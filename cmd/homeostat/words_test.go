@@ -11,6 +11,7 @@ func TestSummaryTellsWhatIsNew(t *testing.T) {
 		{signal.IncidentOpened, `{"id":"in-1","title":"CPU 97 % on web-1","note":"HighCPU-Host runs"}`, "CPU 97 % on web-1"},
 		{signal.IncidentUpdated, `{"id":"in-1","title":"CPU 97 % on web-1","note":"HighCPU-Host runs"}`, "HighCPU-Host runs"},
 		{signal.ExecutionSucceeded, `{"id":"ex-1","runbook":"HighCPU-Host","outcome":"ended process 7"}`, "HighCPU-Host: ended process 7"},
+		{signal.AlertResolved, `{"id":"al-1","rule":"DiskSpace","reason":"Disk / is 88 % full"}`, "DiskSpace no longer holds"},
 		{signal.ExecutionStarted, `{"id":"ex-1","runbook":"HighCPU-Host"}`, "HighCPU-Host"},
 		{"Backup Late", `{"message":"none for 26 hours"}`, "none for 26 hours"},
 		{"Backup Late", `[]`, "ev-1"},

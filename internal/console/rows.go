@@ -186,6 +186,9 @@ func newEventRow(e signal.Event) eventRow {
 	if e.DetailType == signal.IncidentUpdated && d.Note != "" {
 		d.Title = d.Note // what is new about it
 	}
+	if e.DetailType == signal.AlertResolved && d.Rule != "" {
+		d.Title = d.Rule + " no longer holds" // its reason says what was wrong
+	}
 	for _, s := range []string{d.Title, d.Reason, d.Message, d.Outcome, d.Rule} {
 		if s != "" {
 			r.Words = cutText(s, 240)

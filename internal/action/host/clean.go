@@ -169,6 +169,9 @@ func clean(dirs []string, age time.Duration, owners []int, dry bool) (Done, erro
 		verb = "delete"
 	}
 	d.Text = fmt.Sprintf("%s %s untouched for %s, %s", verb, several(n, "temporary file"), plainly(age), size(d.Freed))
+	if n == 0 {
+		d.Changed = new(false)
+	}
 	return d, errors.Join(errs...)
 }
 

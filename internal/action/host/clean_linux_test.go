@@ -143,7 +143,7 @@ func TestCleanSparesWhatIsInUse(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(dir, "away")); err != nil {
 		t.Fatal(err)
 	}
-	if d, err := clean([]string{dir}, time.Hour, nil, false); err != nil || d.Freed != 0 {
+	if d, err := clean([]string{dir}, time.Hour, nil, false); err != nil || d.Freed != 0 || !idle(d) {
 		t.Errorf("young files went: %+v %v", d, err)
 	}
 	if d, err := clean([]string{dir}, 0, []int{os.Getuid() + 1}, false); err != nil || len(d.Did) > 0 {

@@ -73,7 +73,12 @@ func do(ctx context.Context, verb string, env func(string) string, dry bool) (an
 	case "collect":
 		return collect(ctx, p, dry)
 	case "drop-caches":
-		return dropCaches(dropFile, dry || env("SSM_Rehearse") == "true")
+		rehearsed := env("SSM_Rehearse") == "true"
+		d, err := dropCaches(dropFile, dry || rehearsed)
+		if rehearsed && !dry {
+			d.Text, d.Changed = "would "+d.Text+", and was only rehearsed", new(false)
+		}
+		return d, err
 	case "restart":
 		targets, err := targetsOf(env("SSM_Target"))
 		if err != nil {

@@ -250,6 +250,8 @@ type Done struct {
 	Freed uint64   `json:"freedBytes"`
 	Did   []string `json:"did,omitempty"`  // to what, at most 20
 	Left  []string `json:"left,omitempty"` // what was left alone, and why, at most 20
+
+	Changed *bool `json:"changed,omitempty"` // false: nothing was done, so that nobody counts it as acting
 }
 
 const told = 20
@@ -307,7 +309,7 @@ func collect(ctx context.Context, p Policy, dry bool) (Done, error) {
 	}
 	switch {
 	case n == 0:
-		d.Text = "no Java process is here to collect garbage in"
+		d.Text, d.Changed = "no Java process is here to collect garbage in", new(false)
 	case dry:
 		d.Text = fmt.Sprintf("collect the garbage of %d Java processes", n)
 	default:
@@ -331,12 +333,12 @@ func dropCaches(file string, dry bool) (Done, error) {
 	}
 	f, err := os.OpenFile(file, os.O_WRONLY, 0)
 	if err != nil {
-		return Done{Text: "the kernel's caches can't be let go from here: " + err.Error(), Left: []string{file}}, nil
+		return Done{Text: "the kernel's caches can't be let go from here: " + err.Error(), Left: []string{file}, Changed: new(false)}, nil
 	}
 	defer f.Close()
 	syncDisks()
 	if _, err := f.WriteString("3\n"); err != nil {
-		return Done{Text: "the kernel's caches can't be let go from here: " + err.Error(), Left: []string{file}}, nil
+		return Done{Text: "the kernel's caches can't be let go from here: " + err.Error(), Left: []string{file}, Changed: new(false)}, nil
 	}
 	after, err := meminfo()
 	if err != nil {

@@ -92,8 +92,11 @@ func TestMemoryOfTheControlGroup(t *testing.T) {
 func TestCachesAreLetGoWherePermitted(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "drop_caches")
-	if d, err := dropCaches(file, false); err != nil || len(d.Left) != 1 || !strings.Contains(d.Text, "can't be let go from here") {
+	if d, err := dropCaches(file, false); err != nil || len(d.Left) != 1 || !strings.Contains(d.Text, "can't be let go from here") || !idle(d) {
 		t.Errorf("not permitted: %+v %v", d, err)
+	}
+	if d, err := verb[Done](t, "drop-caches", map[string]string{"SSM_Rehearse": "true"}); err != nil || !strings.HasPrefix(d.Text, "would write out ") || !idle(d) {
+		t.Errorf("only rehearsed: %+v %v", d, err)
 	}
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -101,10 +104,13 @@ func TestCachesAreLetGoWherePermitted(t *testing.T) {
 	if d, err := dropCaches(file, true); err != nil || read(t, file) != "" || !strings.HasPrefix(d.Text, "write out ") {
 		t.Errorf("rehearsed: %+v %v", d, err)
 	}
-	if d, err := dropCaches(file, false); err != nil || read(t, file) != "3\n" || !strings.HasPrefix(d.Text, "let go of ") {
+	if d, err := dropCaches(file, false); err != nil || read(t, file) != "3\n" || !strings.HasPrefix(d.Text, "let go of ") || idle(d) {
 		t.Errorf("%+v %v, wrote %q", d, err, read(t, file))
 	}
 }
+
+// idle reports whether a verb says that it did nothing.
+func idle(d Done) bool { return d.Changed != nil && !*d.Changed }
 
 // TestServiceUnderASupervisorIsRestarted: the process is ended, and counts as restarted once the supervisor has begun another.
 // One that nothing would begin again is left alone.
