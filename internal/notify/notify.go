@@ -86,6 +86,8 @@ type Notices struct {
 
 	queued, delivered, failed *prometheus.CounterVec
 
+	busy map[string]*sync.Mutex // by target: held while a message is on its way, so that no other job tells the same
+
 	mu      sync.Mutex
 	failing map[string]string // by target: why the last message didn't get there
 	latest  int64             // when the last notice was queued, in milliseconds
@@ -118,7 +120,7 @@ func New(c Config, n Needs, log *slog.Logger, reg prometheus.Registerer) (*Notic
 		return v
 	}
 	s := &Notices{
-		cfg: c, need: n, log: log, senders: map[string]*router.ServiceRouter{}, failing: map[string]string{},
+		cfg: c, need: n, log: log, senders: map[string]*router.ServiceRouter{}, failing: map[string]string{}, busy: map[string]*sync.Mutex{},
 		queued:    counter("homeostat_notify_notices_total", "Notices queued."),
 		delivered: counter("homeostat_notify_messages_total", "Messages that the service took."),
 		failed:    counter("homeostat_notify_messages_failed_total", "Attempts to deliver a message that failed."),
@@ -128,7 +130,7 @@ func New(c Config, n Needs, log *slog.Logger, reg prometheus.Registerer) (*Notic
 		if err != nil {
 			return nil, fmt.Errorf("notify target %s: %s", name, redact(err.Error()))
 		}
-		s.senders[name] = sender
+		s.senders[name], s.busy[name] = sender, new(sync.Mutex)
 	}
 	return s, nil
 }
@@ -229,13 +231,17 @@ func (d *deliverer) Work(ctx context.Context, job *river.Job[Deliver]) error {
 }
 
 // deliver sends what waits for a target on a topic, as one message. A positive wait means that the target has had its share
-// for now.
+// for now, or is being told something.
 func (s *Notices) deliver(ctx context.Context, target, topic string) (wait time.Duration, err error) {
 	sender, ok := s.senders[target]
 	if !ok {
 		// The configuration has lost the target since. Nothing is deleted; the job's error says why.
 		return 0, fmt.Errorf("%w: %s", ErrNoTarget, target)
 	}
+	if !s.busy[target].TryLock() {
+		return time.Second, nil // what waits is perhaps being told just now; another look costs little
+	}
+	defer s.busy[target].Unlock()
 	now := time.Now()
 	sent, next, err := s.share(ctx, target, now)
 	if err != nil {

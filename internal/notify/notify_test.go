@@ -204,6 +204,35 @@ func TestFailedDeliveryIsTriedAgainAndOnRecord(t *testing.T) {
 	}
 }
 
+// TestTwoJobsAtOnceTellOnce: each notice has a job, and those of one incident come due together.
+func TestTwoJobsAtOnceTellOnce(t *testing.T) {
+	asked, answer := make(chan struct{}, 10), make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-answer
+	}))
+	defer slow.Close()
+	s, st := open(t, Config{Targets: map[string]string{"ops": (&pager{Server: slow}).url()}}, false)
+	start(t, s, st, "ops", opened(t, "in-1"), waiting(t, "in-1"))
+	first := make(chan error)
+	go func() {
+		_, err := s.deliver(t.Context(), "ops", "in-1")
+		first <- err
+	}()
+	<-asked
+	if wait, err := s.deliver(t.Context(), "ops", "in-1"); err != nil || wait <= 0 {
+		t.Errorf("while the first is on its way: wait %v, %v", wait, err)
+	}
+	close(answer)
+	if err := <-first; err != nil {
+		t.Fatal(err)
+	}
+	if wait, err := s.deliver(t.Context(), "ops", "in-1"); err != nil || wait != 0 || len(asked) != 0 {
+		t.Errorf("afterwards: wait %v, %v, %d more messages", wait, err, len(asked))
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
 func TestStormIsToldInOneMessage(t *testing.T) {
 	p := newPager(t)
 	s, st := open(t, Config{Targets: map[string]string{"ops": p.url()}, PerHour: 3}, false)
