@@ -1,6 +1,7 @@
 package forecast
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -272,39 +273,60 @@ func soften(losses []float64) []float64 {
 	return w
 }
 
+// farOff is how many widths of the median's band a candidate counts away from it at most: one that takes a spike for the new level
+// would else move the average by a share of the spike.
+const farOff = 4
+
 // combine averages forecasts by weight, quantile by quantile; nil when those that there are have no weight.
 func combine(fs []*Forecast, weights []float64) *Forecast {
 	sum := 0.0
-	var out *Forecast
+	var used []*Forecast
+	var w []float64
 	for j, f := range fs {
-		if f == nil || weights[j] == 0 {
-			continue
-		}
-		if out == nil {
-			out = newForecast(len(f.Mean), f.Levels)
-		}
-		sum += weights[j]
-		for q := range f.Quantiles {
-			for t, v := range f.Quantiles[q] {
-				out.Quantiles[q][t] += weights[j] * v
-			}
-		}
-		for t, v := range f.Mean {
-			out.Mean[t] += weights[j] * v
+		if f != nil && weights[j] > 0 {
+			used, w, sum = append(used, f), append(w, weights[j]), sum+weights[j]
 		}
 	}
-	if out == nil {
+	if sum == 0 {
 		return nil
 	}
-	for _, row := range out.Quantiles {
-		for t := range row {
-			row[t] /= sum
+	out := newForecast(len(used[0].Mean), used[0].Levels)
+	values := make([]weighted, len(used))
+	middle := make([]float64, len(out.Levels))
+	last := len(middle) - 1
+	for t := range out.Mean {
+		for q := range middle {
+			for j, f := range used {
+				values[j] = weighted{f.Quantiles[q][t], w[j]}
+			}
+			middle[q] = heavierHalf(values, sum)
+		}
+		reach := math.Inf(1)
+		if width := middle[last] - middle[0]; width > 0 {
+			reach = farOff * width
+		}
+		near := func(v float64, q int) float64 { return min(max(v, middle[q]-reach), middle[q]+reach) }
+		for j, f := range used {
+			share := w[j] / sum
+			for q := range middle {
+				out.Quantiles[q][t] += share * near(f.Quantiles[q][t], q)
+			}
+			out.Mean[t] += share * min(max(f.Mean[t], middle[0]-reach), middle[last]+reach)
 		}
 	}
-	for t := range out.Mean {
-		out.Mean[t] /= sum
-	}
 	return out
+}
+
+// heavierHalf returns the least value that, with those below it, has half of the weight. It sorts them.
+func heavierHalf(v []weighted, sum float64) float64 {
+	slices.SortFunc(v, func(a, b weighted) int { return cmp.Compare(a.value, b.value) })
+	below := 0.0
+	for _, x := range v {
+		if below += x.weight; below >= sum/2 {
+			return x.value
+		}
+	}
+	return v[len(v)-1].value
 }
 
 // forecast makes the choice of series i.

@@ -248,6 +248,20 @@ func TestChooseTakesTheBetterAndSaysSo(t *testing.T) {
 	}
 }
 
+func TestChooseIsntMovedByOneThatIsFarOff(t *testing.T) {
+	got, err := Choose(context.Background(), []Candidate{fixed("ten", 10, 1), fixed("eleven", 11, 1), fixed("spike", 1e9, 1)},
+		[][]float64{{10, 11, 10, 11, 10, 11}}, 2, tenths, ChooseConfig{}) // nothing is held out: all count alike
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := got[0].Forecast.row(0.5)[0]; v < 10 || v > 13 {
+		t.Errorf("median %v, want about 11", v)
+	}
+	if v := got[0].Forecast.Mean[0]; v < 10 || v > 13 {
+		t.Errorf("mean %v, want about 11", v)
+	}
+}
+
 func TestChooseWidensABandThatIsTooNarrow(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 0))
 	series := make([][]float64, 200)
