@@ -24,7 +24,7 @@ func TestQuoteIsWhatModelsHold(t *testing.T) {
 		points   int
 		most     int // bytes; 0: no bound of its own
 	}{
-		{"one series", 1, 20, 600, 115_000},
+		{"one series", 1, 10, 600, 115_000},
 		{"four series", 4, 1, 1500, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
