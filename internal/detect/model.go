@@ -117,7 +117,6 @@ type modelState struct {
 const (
 	warmUp         = 32  // points before anything can be an anomaly
 	earlyPoints    = 8   // points that the base is the median of
-	dampPoints     = 64  // a quarter of a tree's sample: before as many, a score says less than half
 	quietPoints    = 3   // below the lower threshold, and an anomaly has ended
 	clearReach     = 1.0 // times a band's reach beyond its end is clearly outside
 	steadyEffect   = 2.0 // times Feature.Effect beside what is steady is worth an event
@@ -330,7 +329,7 @@ func (m *Model) score(rarest float64, trail traits) {
 // a trail says nothing: it would only shake the forests' order.
 func (m *Model) dense(forests float64, trail traits) float64 {
 	score := forests + trailWeight*(max(0, trail.miss-trailFrom)+max(0, trail.calm-trailFrom))
-	return score * float64(m.state.Seen) / float64(m.state.Seen+dampPoints) // how strange the first points are nobody knows
+	return score * float64(m.state.Seen) / float64(m.state.Seen+earlyPoints) // how strange the first points are nobody knows
 }
 
 // warm gathers the first points, and hands them to the forests once there are enough to say where the numbers lie. It
