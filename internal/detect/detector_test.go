@@ -141,7 +141,7 @@ func TestAnomalySaysWhatWasStrange(t *testing.T) {
 	t.Parallel()
 	d := newForests(t, Config{})
 	h := newHost(3, "web-1", start(), 15*time.Second)
-	begin := start().Add(12 * time.Hour)
+	begin := start().Add(6 * time.Hour)
 	h.faults = func(at time.Time, l *load) {
 		if !at.Before(begin) && at.Before(begin.Add(10*time.Minute)) {
 			l.cpu = 0.97

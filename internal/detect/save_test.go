@@ -134,7 +134,7 @@ func states(t *testing.T, r *Runner) map[string]string {
 // it off, and reads on: every model must have seen every message once, and the events be those of a run that was never cut off.
 func TestSlicesOfDifferentAgesMakeOneState(t *testing.T) {
 	t.Parallel()
-	tape := fleet(16, 300, nil)
+	tape := fleet(12, 300, nil)
 	want := newBook()
 	whole := play(t, gauges(""), tape, want, nil)
 	dir := t.TempDir()
