@@ -317,7 +317,7 @@ func TestWords(t *testing.T) {
 		{
 			"resolved by hand", signal.IncidentResolved,
 			signal.Incident{Head: signal.Head{ID: "in-1"}, Title: "CPU 97 % on web-1", Opened: at, Resolved: at.Add(11 * time.Minute), Note: "resolved by ana: known", Members: []signal.Member{{ID: "al-1"}, {ID: "al-2", Ended: at.Add(time.Minute)}}},
-			"Resolved: CPU 97 % on web-1", "Ended by hand, 11m after it began: resolved by ana: known. Of what was found in it, 1 still hold.",
+			"Resolved: CPU 97 % on web-1", "Ended by hand, 11m after it began: resolved by ana: known. Not over yet: 1 of its findings.",
 		},
 		{
 			"done", signal.ExecutionSucceeded,

@@ -113,7 +113,7 @@ func (t *text) incident(ev signal.Event, base string) error {
 		}
 		after := rounded(in.Resolved.Sub(in.Opened)) + " after it began"
 		if goesOn > 0 { // a person has resolved it, and is believed; the figures aren't
-			t.body = fmt.Sprintf("Ended by hand, %s%s. Of what was found in it, %d still hold.", after, why, goesOn)
+			t.body = fmt.Sprintf("Ended by hand, %s%s. Not over yet: %d of its findings.", after, why, goesOn)
 		} else {
 			t.body = "All is well again, " + after + why + "."
 		}
