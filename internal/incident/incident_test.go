@@ -204,6 +204,25 @@ func TestIncidentFromTheFirstAlertToTheEnd(t *testing.T) {
 	}
 }
 
+// TestTitleIsOfWhatGoesOn: who is woken for a second thing must not read of the first, which is over.
+func TestTitleIsOfWhatGoesOn(t *testing.T) {
+	w := newWorld(t)
+	is := func(want string) {
+		t.Helper()
+		if got := w.open()[0].Title; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	w.see(firing("Disk", 0, signal.Critical))
+	is("Disk is high on web-1")
+	w.see(resolved("Disk", 0, 2))
+	is("Disk is high on web-1")
+	w.see(firing("CPU", 3, signal.Warning))
+	is("CPU is high on web-1, and 1 more")
+	w.see(resolved("CPU", 3, 4))
+	is("Disk is high on web-1, and 1 more")
+}
+
 func TestFlappingAlertOpensOneIncident(t *testing.T) {
 	w := newWorld(t)
 	for i := range 20 { // every four minutes, for two

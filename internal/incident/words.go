@@ -36,7 +36,8 @@ func allEnded(members []signal.Member) time.Time {
 	return last
 }
 
-// title says what is wrong in one line: the worst thing, on whom, and how much else there is.
+// title says what is wrong in one line: the worst thing that goes on, or that there was where all is over, on whom, and how much else
+// there is.
 func title(entity signal.EntityID, members []signal.Member) string {
 	if len(members) == 0 {
 		return ""
@@ -44,7 +45,8 @@ func title(entity signal.EntityID, members []signal.Member) string {
 	main, kinds := members[0], map[string]bool{}
 	for _, m := range members {
 		kinds[m.ID] = true // one that flaps is one thing
-		if m.Severity.Rank() > main.Severity.Rank() {
+		on, was := m.Ended.IsZero(), main.Ended.IsZero()
+		if on && !was || on == was && m.Severity.Rank() > main.Severity.Rank() {
 			main = m
 		}
 	}
