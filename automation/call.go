@@ -80,9 +80,10 @@ func (f *frame) try(ctx context.Context, s Step, e Entry, c Call) (Entry, error)
 func (f *frame) do(ctx context.Context, s Step, e Entry, c *Call) (map[string]any, error) {
 	c.Attempt = e.Attempt
 	if s.Timeout > 0 {
-		c.Timeout = time.Until(e.Tried.Add(s.Timeout))
+		due := f.due(s, e)
+		c.Timeout = time.Until(due)
 		var stop context.CancelFunc
-		ctx, stop = context.WithDeadlineCause(ctx, e.Tried.Add(s.Timeout), errStepTime)
+		ctx, stop = context.WithDeadlineCause(ctx, due, errStepTime)
 		defer stop()
 	}
 	out, err := f.w.Hands.Do(ctx, *c)
@@ -104,9 +105,9 @@ func (f *frame) came(ctx context.Context, s Step, e Entry, out map[string]any, e
 		return false, e, err
 	}
 	if pending, ok := errors.AsType[*Again](err); ok {
-		if s.Timeout == 0 || time.Since(e.Tried) < s.Timeout {
+		if !f.overdue(s, e) {
 			e.Until = time.Now().Add(cmp.Or(pending.After, 15*time.Second))
-			if due := e.Tried.Add(s.Timeout); s.Timeout > 0 && due.Before(e.Until) {
+			if due := f.due(s, e); s.Timeout > 0 && due.Before(e.Until) {
 				e.Until = due
 			}
 			e.Note = pending.State

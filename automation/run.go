@@ -39,6 +39,9 @@ type World struct {
 	Journal   Journal
 	Documents Documents // nil: documents that name others fail at that step
 	Gate      Gate      // nil: nothing is asked
+	// Held is for how long since a moment the execution has waited for what Gate had asked somebody: it counts against no step's
+	// time. nil: it never waits.
+	Held func(since time.Time) time.Duration
 }
 
 // Result is how far an execution has come.

@@ -165,7 +165,7 @@ func (f *frame) contained(ctx context.Context, s Step, e Entry, begun bool, body
 		case done.wait != nil:
 			w := *done.wait
 			if s.Timeout > 0 && !asksOutcome(w) {
-				if due := e.Tried.Add(s.Timeout); w.Until.IsZero() || due.Before(w.Until) {
+				if due := f.due(s, e); w.Until.IsZero() || due.Before(w.Until) {
 					w.Until = due
 				}
 			}
@@ -191,14 +191,23 @@ func (f *frame) contained(ctx context.Context, s Step, e Entry, begun bool, body
 func asksOutcome(e Entry) bool { return e.Approval != nil && e.Approval.Kind == AskOutcome }
 
 func (f *frame) overdue(s Step, e Entry) bool {
-	return s.Timeout > 0 && !time.Now().Before(e.Tried.Add(s.Timeout))
+	return s.Timeout > 0 && !time.Now().Before(f.due(s, e))
+}
+
+// due is when the present attempt's time is up.
+func (f *frame) due(s Step, e Entry) time.Time {
+	t := e.Tried.Add(s.Timeout)
+	if f.w.Held != nil {
+		t = t.Add(f.w.Held(e.Tried))
+	}
+	return t
 }
 
 // within runs the body under the step's time-out.
 func (f *frame) within(ctx context.Context, s Step, e Entry, prefix string, out *Entry, body func(context.Context, string, *Entry) (end, error)) (end, error) {
 	if s.Timeout > 0 {
 		var stop context.CancelFunc
-		ctx, stop = context.WithDeadlineCause(ctx, e.Tried.Add(s.Timeout), errStepTime)
+		ctx, stop = context.WithDeadlineCause(ctx, f.due(s, e), errStepTime)
 		defer stop()
 	}
 	return body(ctx, prefix, out)

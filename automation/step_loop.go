@@ -3,7 +3,6 @@ package automation
 import (
 	"context"
 	"fmt"
-	"time"
 )
 
 // maxIterations is the most rounds of a loop.
@@ -37,7 +36,7 @@ func runLoop(ctx context.Context, f *frame, s Step, e Entry, begun bool) (Entry,
 	i := 0
 	for i < rounds {
 		i++
-		if s.Timeout > 0 && time.Since(e.Tried) > s.Timeout {
+		if f.overdue(s, e) {
 			return f.ended(ctx, e, TimedOut, errStepTime.Error())
 		}
 		current := map[string]any{"CurrentIteration": int64(i)}

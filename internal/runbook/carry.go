@@ -116,7 +116,7 @@ func (r *Runbooks) advance(ctx context.Context, x *execution) (again bool, err e
 	ev, _ := x.event()
 	res, err := automation.Run(ctx, doc, automation.Execution{
 		ID: x.ID, Parameters: x.Parameters, Mode: mode, Began: x.Began, Cancel: x.cancel, Account: ev.Account, Region: ev.Region,
-	}, automation.World{Hands: &rehearsed{Hands: r.need.Hands, g: g}, Journal: j, Documents: docs, Gate: g.pass})
+	}, automation.World{Hands: &rehearsed{Hands: r.need.Hands, g: g}, Journal: j, Documents: docs, Gate: g.pass, Held: g.held})
 	switch {
 	case errors.Is(err, errAsked):
 		return false, nil

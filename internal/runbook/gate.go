@@ -128,6 +128,22 @@ func (g *gate) approved(ctx context.Context, c automation.Call) error {
 	return nil
 }
 
+// held is for how long since a moment a person had been asked and hadn't answered.
+func (g *gate) held(since time.Time) time.Duration {
+	e, asked := g.j.entries[approvalPath]
+	if !asked {
+		return 0
+	}
+	from, until := e.Began, e.Ended
+	if since.After(from) {
+		from = since
+	}
+	if e.Open() {
+		until = time.Now()
+	}
+	return max(0, until.Sub(from))
+}
+
 // ask puts the question: what would be done, until when it waits. Guards that refuse now spare the person.
 func (g *gate) ask(ctx context.Context, c automation.Call) error {
 	if err := g.guards(ctx, c, false); err != nil {

@@ -1,6 +1,7 @@
 package runbook
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -101,6 +102,34 @@ func TestNobodyApprovesWhatTheyAskedFor(t *testing.T) {
 		t.Error(err)
 	}
 	if x := s.await(t, id, ended); x.State != signal.Success {
+		t.Errorf("%+v", x)
+	}
+}
+
+// TestApprovedAfterTheStepsTime: a step's timeoutSeconds are not the person's, who has until the question expires.
+func TestApprovedAfterTheStepsTime(t *testing.T) {
+	t.Parallel()
+	s := startTest(t, quick(), gone)
+	id := s.mustFire(t, alert(1, "in-1"), Target{Runbook: "Shell", Mode: signal.Approve})
+	s.await(t, id, waiting)
+	entries, err := entriesOf(t.Context(), s.need.DB, id)
+	if err != nil || len(entries) < 2 {
+		t.Fatal(entries, err)
+	}
+	for _, e := range entries { // as if all of this had been two hours ago; the step has ten minutes
+		e.Began, e.Tried = e.Began.Add(-2*time.Hour), e.Tried.Add(-2*time.Hour)
+		text, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.need.DB.ExecContext(t.Context(), `UPDATE steps SET entry = $1 WHERE execution = $2 AND path = $3`, string(text), id, e.Path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Approve(t.Context(), id, "ben", ""); err != nil {
+		t.Fatal(err)
+	}
+	if x := s.await(t, id, ended); x.State != signal.Success || x.Outcome == "" {
 		t.Errorf("%+v", x)
 	}
 }

@@ -151,6 +151,7 @@ mainSteps:
 mainSteps:
   - name: run
     action: aws:runCommand
+    timeoutSeconds: 600
     inputs: {DocumentName: Script, Parameters: {Word: hello}}
     isEnd: true
 `)},

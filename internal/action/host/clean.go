@@ -67,7 +67,7 @@ func reportDisk(ctx context.Context, path string, limit uint64, window time.Dura
 	if used > before && used < of {
 		rate := float64(used-before) / time.Since(begin).Seconds()
 		r.FullIn = float64(of-used) / rate
-		r.Text += fmt.Sprintf("; it grows by %s a minute and will be full in %v", size(uint64(rate*60)), time.Duration(r.FullIn*float64(time.Second)).Round(time.Second))
+		r.Text += fmt.Sprintf("; it grows by %s a minute and will be full in %s", size(uint64(rate*60)), roughly(r.FullIn))
 	}
 	r.Growable = thisMachine().growable(path)
 	for _, dir := range logs {
@@ -194,6 +194,21 @@ func plainly(d time.Duration) string {
 		return fmt.Sprintf("%dm", d/time.Minute)
 	}
 	return d.String()
+}
+
+// roughly tells so many seconds ahead as people do.
+func roughly(seconds float64) string {
+	const year = 365 * 24 * time.Hour
+	if seconds > year.Seconds() {
+		return "more than a year"
+	}
+	d := time.Duration(seconds * float64(time.Second))
+	for _, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute} {
+		if d >= 2*unit {
+			return plainly(d.Round(unit))
+		}
+	}
+	return plainly(d.Round(time.Second))
 }
 
 // heldAt says that somebody has a file open. One that can't be opened to look can't be held up to the light this way.

@@ -267,3 +267,13 @@ func TestFindLeakGoesByTrendNotSize(t *testing.T) {
 		t.Errorf("the record says it leaks: %+v %v", r, err)
 	}
 }
+
+func TestRoughly(t *testing.T) {
+	for seconds, want := range map[float64]string{
+		4_728_000: "55 days", 129_600: "36h", 5_400: "90m", 100: "1m40s", 0.4: "0s", 1e30: "more than a year",
+	} {
+		if got := roughly(seconds); got != want {
+			t.Errorf("%v s: %q, want %q", seconds, got, want)
+		}
+	}
+}
