@@ -66,7 +66,7 @@ func newFinding(kind string, detail json.RawMessage) *findingView {
 	}
 	v := &findingView{ID: a.ID, Kind: kind, Reason: a.Reason, Tone: tone(a.Severity), Began: a.Began, Ended: a.Ended, Processes: newProcessRows(a.Processes), Entity: a.Entity, Detector: a.Detector}
 	v.Facts = append(v.Facts, pair{"Detector", a.Detector}, pair{"Score", plain.format(a.Score) + ", threshold " + plain.format(a.Threshold)},
-		pair{"Grade", plain.format(a.Grade)}, pair{"Confidence", percent(a.Confidence)})
+		pair{"Grade", grade(a.Grade)}, pair{"Confidence", percent(a.Confidence)})
 	for _, n := range a.Series {
 		u := featureUnit(n)
 		v.Features = append(v.Features, featureRow{

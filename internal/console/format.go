@@ -142,6 +142,14 @@ func count(n int, noun string) string {
 // percent writes a share in words a person reads at a glance.
 func percent(v float64) string { return strconv.Itoa(int(math.Round(v*100))) + " %" }
 
+// grade writes the grade of an anomaly, which is above 0 however little that is.
+func grade(v float64) string {
+	if v < 0.01 {
+		return "under 0.01"
+	}
+	return strconv.FormatFloat(v, 'f', 2, 64)
+}
+
 // seg writes a text as one segment of a path.
 func seg(s string) string { return url.PathEscape(s) }
 
