@@ -91,21 +91,14 @@ func weightedQuantile(v []weighted, p float64) float64 {
 	for _, x := range v {
 		total += x.weight
 	}
-	before, at := 0.0, -1.0 // the share below the middle of the value before, and of this one
-	for i, x := range v {
-		last := at
-		at = (before + x.weight/2) / total
-		before += x.weight
-		if p <= at {
-			if i == 0 {
-				break
-			}
-			w := (p - last) / (at - last)
-			return v[i-1].value*(1-w) + x.value*w
+	last, at, below := v[0].value, 0.0, 0.0 // at is the share below the middle of a value
+	for _, x := range v {
+		next := (below + x.weight/2) / total
+		if p <= next {
+			w := (p - at) / (next - at)
+			return last*(1-w) + x.value*w
 		}
+		last, at, below = x.value, next, below+x.weight
 	}
-	if p <= at {
-		return v[0].value
-	}
-	return v[len(v)-1].value
+	return last
 }
